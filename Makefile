@@ -1,0 +1,55 @@
+# Every target makes and reuses .venv by itself: nothing to activate, nothing to install first but Python 3.10+.
+
+PYTHON ?= python3
+ARGS   ?=
+BIN    := .venv/bin
+RUN    := $(BIN)/python -m
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test test-matrix check bench telemetry clean
+
+help:  ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+demo: .venv/.demo  ## watch a real model drift, live (ARGS="--headless --json --seconds 30")
+	@$(RUN) mlobs demo $(ARGS)
+
+test: .venv/.dev  ## run the tests (ARGS="-k drift")
+	@$(RUN) pytest $(ARGS)
+
+test-matrix: .venv/.dev  ## run the tests on every supported Python, lowest and newest versions, and the wheel
+	@$(RUN) nox $(ARGS)
+
+check: .venv/.dev  ## lint, format, types, generated docs
+	@$(RUN) ruff check .
+	@$(RUN) ruff format --check .
+	@$(RUN) mypy
+	@$(BIN)/python docs/make_telemetry.py --check
+
+bench: .venv/.dev  ## run every benchmark, each printing a table
+	@set -e; for script in benchmarks/*.py; do echo; echo "== $$script"; $(BIN)/python "$$script" $(ARGS); done
+
+telemetry: .venv/.dev  ## rewrite docs/telemetry.md from src/mlobs/otel/names.py
+	@$(BIN)/python docs/make_telemetry.py
+
+clean:  ## remove the environments and what tools left
+	rm -rf .venv .nox build dist .hypothesis .mypy_cache .pytest_cache .ruff_cache .benchmarks
+	find src integrations tests benchmarks examples docs -name __pycache__ -prune -exec rm -rf {} + 2>/dev/null || true
+
+# A stamp newer than pyproject.toml says that an environment is as it should be.
+$(BIN)/python:
+	@$(PYTHON) -c 'import sys; sys.exit("mlobs needs Python 3.10 or newer. Try: make PYTHON=python3.12" if sys.version_info < (3, 10) else 0)'
+	@echo "making .venv with $$($(PYTHON) --version)" >&2
+	@$(PYTHON) -m venv .venv
+
+.venv/.demo: pyproject.toml | $(BIN)/python
+	@echo "installing mlobs and what the demo needs (once)" >&2
+	@$(RUN) pip install --quiet --disable-pip-version-check --upgrade 'pip>=25.1'
+	@$(RUN) pip install --quiet --editable '.[demo]'
+	@touch $@
+
+.venv/.dev: pyproject.toml | $(BIN)/python
+	@echo "installing mlobs, its extras and the tools (once)" >&2
+	@$(RUN) pip install --quiet --disable-pip-version-check --upgrade 'pip>=25.1'
+	@$(RUN) pip install --quiet --editable '.[demo,pandas,profile,prometheus]' --group test --group check --group matrix
+	@touch $@

@@ -1,0 +1,74 @@
+"""The test matrix: every supported Python, the lowest and the newest versions, and the wheel as a user gets it.
+
+`make test-matrix` runs all of it; a single one: `make test-matrix ARGS="-s lowest"`. An interpreter that is not there is
+skipped with its name; where the variable CI is set, that is a failure.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import nox
+
+PROJECT = nox.project.load_toml("pyproject.toml")
+TESTS = nox.project.dependency_groups(PROJECT, "test")
+PYTHONS = ["3.10", "3.11", "3.12", "3.13"]
+NEEDS_DEMO = "--ignore=tests/demo"  # needs scikit-learn and a server: run by `make test` and by `newest`
+
+nox.options.default_venv_backend = "virtualenv"
+nox.options.stop_on_first_error = False
+
+if shutil.which("pyenv"):  # its python3.x commands answer only for the versions that are switched on
+    found = subprocess.run(["pyenv", "versions", "--bare"], capture_output=True, text=True, check=True)
+    running = ".".join(map(str, sys.version_info[:3]))
+    versions = [name.strip() for name in found.stdout.splitlines() if name.strip()[0].isdigit()]
+    os.environ["PYENV_VERSION"] = ":".join(sorted(versions, key=lambda name: name != running))
+
+
+@nox.session(python=PYTHONS)
+def tests(session: nox.Session) -> None:
+    """Run the core's tests on one Python, with pandas and the newest versions that it takes."""
+    session.install(".[profile,prometheus]", *TESTS)
+    session.run("pytest", NEEDS_DEMO, *session.posargs)
+
+
+@nox.session(python="3.10")
+def lowest(session: nox.Session) -> None:
+    """Run the core's tests on the lowest versions that pyproject.toml promises."""
+    extras = PROJECT["project"]["optional-dependencies"]
+    floors = [*PROJECT["project"]["dependencies"], *extras["profile"], *extras["prometheus"]]
+    constraints = Path(session.create_tmp(), "lowest.txt")
+    constraints.write_text("\n".join(floor.replace(">=", "==") for floor in floors), encoding="utf-8")
+    session.install(".[profile,prometheus]", *TESTS, f"--constraint={constraints}")
+    session.run("pytest", NEEDS_DEMO, *session.posargs)
+
+
+@nox.session(python="3.13")
+def newest(session: nox.Session) -> None:
+    """Run every test, the demo's too, on the newest Python with the newest of everything."""
+    session.install("--upgrade", "--upgrade-strategy=eager", ".[demo,profile,prometheus]", *TESTS)
+    session.run("pytest", *session.posargs)
+
+
+@nox.session(python="3.12")
+def wheel(session: nox.Session) -> None:
+    """Build the wheel, install it alone, and use it from an empty folder as a user would."""
+    session.install("hatchling")
+    dist = tempfile.mkdtemp(dir=session.create_tmp())
+    session.run("python", "-m", "hatchling", "build", "--target=wheel", f"--directory={dist}")
+    session.run("pip", "uninstall", "--quiet", "--yes", "hatchling")
+    (built,) = Path(dist).glob("*.whl")
+    session.install(str(built))
+    session.chdir(dist)
+    session.run("python", "-c", "import mlobs; print(sorted(mlobs.__all__))")
+    session.run("mlobs", "--version")
+    session.run("mlobs", "profile", "nowhere.csv", success_codes=[2])
+    session.install(f"{built}[profile]")
+    Path(dist, "rows.csv").write_text("temp,carrier\n" + "3.5,UA\n4.5,AA\n" * 50, encoding="utf-8")
+    session.run("mlobs", "profile", "rows.csv", "-o", "reference.json")
+    session.run("python", "-c", "import mlobs; print(mlobs.Profile.load('reference.json'))")

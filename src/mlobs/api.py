@@ -1,0 +1,217 @@
+"""The verbs: what a user of mlobs calls."""
+
+from __future__ import annotations
+
+import inspect
+import os
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar, cast
+
+from mlobs.core.calls import wrap
+from mlobs.core.locate import Inputs, locate
+from mlobs.core.model import Identity
+from mlobs.core.registry import Registration, Registry
+from mlobs.core.runtime import Runtime
+from mlobs.core.settings import SpanPolicy, from_environment
+from mlobs.errors import ConfigurationError
+from mlobs.otel.names import CHAMPION, UNVERSIONED
+from mlobs.profile import Profile
+
+if TYPE_CHECKING:
+    from opentelemetry.sdk.metrics.export import MetricExporter
+    from opentelemetry.trace import TracerProvider
+
+    from mlobs.sketch import Drift
+
+F = TypeVar("F", bound=Callable[..., Any])
+T = TypeVar("T")
+
+Reference = Profile | str | os.PathLike[str] | None
+
+runtime = Runtime()
+registry = Registry()
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=runtime.after_fork)
+
+
+def observe(
+    *,
+    model: str | None = None,
+    version: str | None = None,
+    reference: Reference = None,
+    variant: str | None = None,
+    inputs: Inputs = None,
+    capture: Sequence[str] = (),
+    operation: str | None = None,
+) -> Callable[[F], F]:
+    """Observe every call of a function: how long, how many rows, which errors, and what its inputs look like.
+
+    Decorates functions, methods, coroutines, generators and asynchronous generators; ``mlobs.observe(...)(f)`` does
+    the same to a function that is someone else's. Results and exceptions pass through untouched, and nothing mlobs
+    does can raise into a call.
+
+    model
+        the model's name; without it the class of a method, else the function's name.
+    version, variant
+        ``unversioned`` and ``champion`` where not given.
+    reference
+        a `Profile` of the data the model learned from, or the path of one that was saved. With it drift is measured;
+        without it numeric features are summarised by exponential histograms.
+    inputs
+        which argument holds the rows: its name; or several names, which together are one row; or a function of the
+        call's arguments. Without it the first argument after ``self``.
+    capture
+        features whose raw values may be put on spans, and ``"exception.message"``. Nothing raw leaves otherwise.
+    operation
+        what the call is; the function's name where not given.
+
+    Raises ConfigurationError for arguments that cannot hold and ProfileError for a reference that cannot be read.
+    """
+    profile = _profile(reference)
+    for name, value in (("model", model), ("version", version), ("variant", variant), ("operation", operation)):
+        if value is not None and (not isinstance(value, str) or not value):
+            message = f"mlobs.observe({name}={value!r}): expected a text that is not empty."
+            raise ConfigurationError(message)
+    if isinstance(capture, str):
+        message = f"mlobs.observe(capture={capture!r}): expected several names, e.g. capture=[{capture!r}]."
+        raise ConfigurationError(message)
+
+    def decorate(function: F) -> F:
+        if isinstance(function, (classmethod, staticmethod)):
+            return cast("F", type(function)(decorate(function.__func__)))
+        if not callable(function):
+            message = f"mlobs.observe decorates functions, and this is a {type(function).__name__}: {function!r}"
+            raise ConfigurationError(message)
+        if isinstance(function, type):
+            message = (
+                f"mlobs.observe decorates functions, and {function.__qualname__} is a class. "
+                "Decorate its predict method."
+            )
+            raise ConfigurationError(message)
+        known = registry.get(getattr(function, "__self__", None))
+        identity = Identity(
+            model or (known.identity.name if known else _model_name(function)),
+            version or (known.identity.version if known else UNVERSIONED),
+            variant or (known.identity.variant if known else CHAMPION),
+        )
+        bound = runtime.model(identity, profile or (known.profile if known else None))
+        monitor = runtime.monitor(bound, operation or _operation(function))
+        monitor.capture |= frozenset(capture)
+        return cast("F", wrap(function, monitor, runtime.tracing, locate(function, inputs)))
+
+    return decorate
+
+
+def register(
+    model: T, *, name: str, version: str | None = None, reference: Reference = None, variant: str | None = None
+) -> T:
+    """Give an object a name, a version and a reference, for whatever observes it later; returns the object.
+
+    Integrations, and ``observe`` on one of its methods, take them from here. The object is not changed and not kept
+    alive. Raises ConfigurationError for an object that takes no weak reference, ProfileError for a reference that
+    cannot be read.
+    """
+    if not isinstance(name, str) or not name:
+        message = f"mlobs.register(name={name!r}): expected a text that is not empty."
+        raise ConfigurationError(message)
+    identity = Identity(name, version or UNVERSIONED, variant or CHAMPION)
+    registry.add(model, Registration(identity, _profile(reference)))
+    return model
+
+
+def configure(
+    *,
+    enabled: bool | None = None,
+    service_name: str | None = None,
+    resource_attributes: Mapping[str, str] | None = None,
+    endpoint: str | None = None,
+    export_interval: float | None = None,
+    windows: Sequence[float] | None = None,
+    spans: SpanPolicy | None = None,
+    span_ratio: float | None = None,
+    slow: float | None = None,
+    duration_bounds: Sequence[float] | None = None,
+    max_features: int | None = None,
+    max_models: int | None = None,
+    ring_calls: int | None = None,
+    ring_bytes: int | None = None,
+    fold_interval: float | None = None,
+    export_timeout: float | None = None,
+    flush_timeout: float | None = None,
+    metric_exporter: MetricExporter | None = None,
+    tracer_provider: TracerProvider | None = None,
+) -> None:
+    """Set what the environment's ``OTEL_*`` variables do not say, or say it otherwise. Optional; call it at the start.
+
+    Each call begins anew from the environment. Times are seconds, sizes bytes; docs/configuration.md has the list.
+    Functions decorated earlier follow, except that ``windows``, ``duration_bounds`` and ``max_features`` hold for
+    models observed from now on. Raises ConfigurationError for a value that cannot hold.
+    """
+    given = {key: value for key, value in locals().items() if value is not None}
+    for key in ("windows", "duration_bounds"):
+        if key in given:
+            given[key] = tuple(given[key])
+    runtime.configure(from_environment().changed(**given))
+
+
+def flush(*, timeout: float = 2.0) -> bool:
+    """Fold and send everything now; whether it was delivered within ``timeout`` seconds."""
+    return runtime.flush(timeout)
+
+
+def shutdown(*, timeout: float = 2.0) -> bool:
+    """Send everything a last time and stop the threads; whether it was delivered within ``timeout`` seconds.
+
+    Runs by itself when the process ends. A call observed afterwards starts the threads again.
+    """
+    return runtime.shutdown(timeout)
+
+
+def drift(*, window: float | None = None) -> dict[str, dict[str, Drift]]:
+    """The verdict on every feature of every model that has a reference, as counted in this process.
+
+    By model name (``name:version:variant`` where one name has several), then by feature; an output that is called
+    like an input is ``output:<name>``. ``window`` is one of the configured lengths in seconds; None is everything
+    since the start. Raises ConfigurationError for a window that is not configured.
+    """
+    if window is not None and window not in runtime.settings.windows:
+        shown = ", ".join(f"{span:g}" for span in runtime.settings.windows)
+        message = f"mlobs.drift(window={window!r}): configured are {shown}. Add it: mlobs.configure(windows=[…])."
+        raise ConfigurationError(message)
+    runtime.folder.fold()
+    found: dict[str, dict[str, Drift]] = {}
+    with runtime.folder.lock:
+        models = [model for model in runtime.models.values() if model.profile is not None]
+        shared = [model.identity.name for model in models]
+        for model in models:
+            name, version, variant = model.identity
+            key = name if shared.count(name) == 1 else f"{name}:{version}:{variant}"
+            features = found[key] = {}
+            for one in model.drift(window):
+                features[one.name if one.name not in features else f"{one.role}:{one.name}"] = one
+    return found
+
+
+def _profile(reference: Reference) -> Profile | None:
+    if reference is None or isinstance(reference, Profile):
+        return reference
+    if isinstance(reference, (str, os.PathLike)):
+        return Profile.load(Path(reference))
+    message = (
+        f"reference={reference!r}: expected a mlobs.Profile or the path of one that was saved. "
+        "Build one: mlobs.Profile.build(training_data).save('reference.json')."
+    )
+    raise ConfigurationError(message)
+
+
+def _model_name(function: Callable[..., Any]) -> str:
+    owner = getattr(function, "__self__", None)
+    if owner is not None and not inspect.ismodule(owner):
+        return owner.__name__ if isinstance(owner, type) else type(owner).__name__
+    qualified = getattr(function, "__qualname__", type(function).__name__).rpartition("<locals>.")[2]
+    return str(qualified.partition(".")[0] if "." in qualified else qualified)
+
+
+def _operation(function: Callable[..., Any]) -> str:
+    return str(getattr(function, "__name__", None) or type(function).__name__)

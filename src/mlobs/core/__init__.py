@@ -1,0 +1,1 @@
+"""The running engine: hot path, fold, window, export. Verbs are in `mlobs.api`."""

@@ -1,0 +1,120 @@
+"""One model: its identity, its reference, and what was seen of its data."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+import numpy as np
+
+from mlobs.core import window
+from mlobs.core.observations import Observations
+from mlobs.core.window import Window
+from mlobs.otel import names
+from mlobs.otel.points import Attributes, Numbers, Points
+from mlobs.sketch import judge
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+    from numpy.typing import NDArray
+
+    from mlobs.profile import Profile
+    from mlobs.sketch import Drift
+
+_VERDICTS: Final = {"insufficient": -1, "stable": 0, "drifting": 1, "drifted": 2}
+
+
+class Identity(NamedTuple):
+    """What tells one model's telemetry from another's."""
+
+    name: str
+    version: str = names.UNVERSIONED
+    variant: str = names.CHAMPION
+
+
+class Model:
+    """The data side of a model, shared by all its operations.
+
+    Not thread-safe: whoever folds or collects holds the fold lock.
+    """
+
+    def __init__(
+        self,
+        identity: Identity,
+        profile: Profile | None,
+        *,
+        spans: Sequence[float],
+        drop: Callable[[str, int], None],
+        limit: int,
+    ) -> None:
+        self.identity = identity
+        self.profile = profile
+        self.attributes = Attributes(
+            (names.MODEL_NAME, identity.name),
+            (names.MODEL_VERSION, identity.version),
+            (names.MODEL_VARIANT, identity.variant),
+        )
+        self.inputs = Observations(
+            names.ROLE_INPUT, profile.inputs if profile else (), self.attributes, drop, limit
+        )
+        self.outputs = Observations(
+            names.ROLE_OUTPUT, profile.outputs if profile else (), self.attributes, drop, limit
+        )
+        self.windows = tuple(Window(span) for span in spans)
+        self.drifting = False
+        self._info = self.attributes.extended((names.PROFILE_ID, profile.id if profile else ""))
+        self._window_attributes: dict[tuple[float, str, str], Attributes] = {}
+
+    def total(self) -> NDArray[np.int64]:
+        """All counts since the start: those of the inputs, then those of the outputs."""
+        return np.concatenate([self.inputs.counts, self.outputs.counts])
+
+    def roll(self, now: float) -> None:
+        """Let the windows move on; called with every fold, before new rows are counted."""
+        if self.profile is not None:
+            total = self.total()
+            for rotating in self.windows:
+                rotating.roll(now, total)
+
+    def drift(self, span: float | None = None) -> list[Drift]:
+        """The verdict on every feature, over the window of this length or, with None, since the start."""
+        total = self.total()
+        if span is not None:
+            total = next(rotating for rotating in self.windows if rotating.span == span).counts(total)
+        features = (*self.inputs.reference, *self.outputs.reference)
+        sizes = [feature.partition.size for feature in features]
+        counted = np.split(total, np.cumsum(sizes)[:-1]) if sizes else []
+        return judge(
+            [
+                (feature.name, feature.role, feature.partition.ordered, feature.counts, counts)
+                for feature, counts in zip(features, counted, strict=True)
+            ]
+        )
+
+    def collect(self) -> Iterator[Points]:
+        """Everything the model has to say about its data."""
+        yield Numbers(names.MODEL_INFO, self._info, (1,))
+        yield from self.inputs.collect()
+        yield from self.outputs.collect()
+        yield from self.inputs.collect_violations(self.attributes)
+        if self.profile is not None:
+            for rotating in self.windows:
+                yield from self._collect_drift(rotating)
+
+    def _collect_drift(self, rotating: Window) -> Iterator[Points]:
+        verdicts = self.drift(rotating.span)
+        if rotating is self.windows[0]:
+            self.drifting = any(_VERDICTS[one.verdict] > 0 for one in verdicts if one.role == names.ROLE_INPUT)
+        for one in verdicts:
+            key = (rotating.span, one.role, one.name)
+            attributes = self._window_attributes.get(key)
+            if attributes is None:
+                attributes = self._window_attributes[key] = self.attributes.extended(
+                    (names.ROLE, one.role), (names.FEATURE, one.name), (names.WINDOW, window.name(rotating.span))
+                )
+            yield Numbers(names.DRIFT_SIGNIFICANT, attributes, (_VERDICTS[one.verdict],))
+            if one.count:
+                yield Numbers(names.DRIFT_PSI, attributes, (float(one.psi),))
+                yield Numbers(names.DRIFT_PSI_NOISE, attributes, (float(one.psi_noise),))
+                if one.ks == one.ks:  # noqa: PLR0124 - NaN: categories have no order
+                    yield Numbers(names.DRIFT_KS, attributes, (float(one.ks),))

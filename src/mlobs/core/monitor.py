@@ -1,0 +1,298 @@
+"""What one operation of one model leaves behind: durations, rows, CPU time, spans, and data for its model."""
+
+from __future__ import annotations
+
+import itertools
+import time
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
+
+import numpy as np
+
+from mlobs import columns
+from mlobs.core.histogram import Histogram
+from mlobs.core.ring import NOTHING, Left, Part, Ring
+from mlobs.core.settings import ROWS_BOUNDS
+from mlobs.errors import UnreadableError
+from mlobs.otel import names
+from mlobs.otel.points import Attributes, Exemplar, Numbers, Points
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+    from opentelemetry.trace import Span
+
+    from mlobs.columns import Block
+    from mlobs.core.guard import Guard
+    from mlobs.core.model import Model
+    from mlobs.core.observations import Observations
+    from mlobs.core.settings import Settings
+
+_ERROR_TYPES: Final = 50  # a model that raises more kinds of errors has the rest under OpenTelemetry's own "_OTHER"
+_LONG: Final = 200e-6  # seconds; from here on reading the CPU clock on every call is lost in the call itself
+_SAMPLED: Final = 64  # else on one call in so many
+NEVER: Final = 2**62
+_SPECIAL: Final = frozenset({Left, Part})
+_SLOW_FACTOR: Final = 4
+_SLOW_LEAST: Final = 0.005
+_SPANS_A_FOLD: Final = 20  # made after the fact, for errors and slow calls
+
+
+class Failure(NamedTuple):
+    """What is kept of an exception: never the object, which holds the caller's frames and values."""
+
+    type: str
+    frames: tuple[tuple[str, int, str], ...]
+    message: str | None
+
+
+class Extra(NamedTuple):
+    """What a rare call has beside its numbers.
+
+    When it began (perf_counter_ns), its live span, its failure, and whether it ran under no other span: only then
+    may a span be made after the fact, for under a request the request's sampling has been decided.
+    """
+
+    began: int
+    span: Span | None
+    failure: Failure | None
+    alone: bool
+
+
+class Record(NamedTuple):
+    """One call. On the hot path a plain tuple of the same order is appended."""
+
+    took: int
+    cpu: int
+    kept: Any
+    answer: Any
+    extra: Extra | None
+
+
+class Monitor:
+    """One (model, version, variant, operation).
+
+    The caller's side is `started`, `ring`, and the few numbers it decides by; everything else belongs to whoever
+    holds the fold lock. ``after`` makes spans after the fact.
+    """
+
+    def __init__(self, model: Model, operation: str, settings: Settings, guard: Guard, wake: Callable[[], None]) -> None:
+        self.operation = operation
+        self.guard = guard
+        self.capture: frozenset[str] = frozenset()
+        self._settings = settings
+        self._wake = wake
+        self.renew(model)
+
+    def apply(self, settings: Settings) -> None:
+        """Take new settings. Counts go on."""
+        self._settings = settings
+        self.off = not settings.enabled
+        self.span_every = _every(settings)
+        self.slow = int((settings.slow or _SLOW_LEAST * 20) * 1e9)
+        self._slow_is_given = settings.slow is not None
+
+    def renew(self, model: Model) -> None:
+        """Begin at zero: at the start, and in a forked child."""
+        self.model = model
+        settings = self._settings
+        self.attributes = model.attributes.extended((names.MODEL_OPERATION, self.operation))
+        self.started = itertools.count()
+        self.ring = Ring(settings.ring_calls, settings.ring_bytes, self._wake)
+        # read by the hot path: every how many calls something rare happens
+        self.apply(settings)
+        self.cpu_every = 1
+        self._durations: dict[str | None, tuple[Histogram, Attributes]] = {}
+        self._bounds = settings.duration_bounds
+        self._rows = 0
+        self._batch = Histogram(ROWS_BOUNDS)
+        self._ended = 0
+        self._cpu = 0.0
+        self._cpu_sampled = [0, 0]  # ns of CPU, ns of duration
+        self._has_cpu = False
+        self.features = len(model.inputs.reference) or None
+
+    # ── the fold: on mlobs' own thread ──────────────────────────────────────────────────────────────────────────────
+
+    def fold(self, after: Callable[[Monitor, Record, int], Span | None]) -> int:
+        """Turn what waits in the ring into counts; how many calls that was. The caller holds the fold lock."""
+        records = self.ring.drain()
+        if not records:
+            return 0
+        self._ended += len(records)
+        took, cpu, kept, answers, extras = zip(*records, strict=True)
+        self._fold_cpu(took, cpu)
+        if not any(extras):
+            self._durations_of(None)[0].add(np.array(took) * 1e-9)
+            self._fold_data(kept, self.model.inputs)
+            self._fold_data(answers, self.model.outputs)
+        else:
+            plain = [record for record in records if record[4] is None]
+            self._durations_of(None)[0].add(np.array([record[0] for record in plain]) * 1e-9)
+            self._fold_data([record[2] for record in plain], self.model.inputs)
+            self._fold_data([record[3] for record in plain], self.model.outputs)
+            self._fold_rare([Record(*record) for record in records if record[4] is not None], after)
+        self._adapt()
+        return len(records)
+
+    def _durations_of(self, error: str | None) -> tuple[Histogram, Attributes]:
+        found = self._durations.get(error)
+        if found is None:
+            if error is not None and len(self._durations) > _ERROR_TYPES:
+                return self._durations_of("_OTHER") if error != "_OTHER" else self._new_durations("_OTHER")
+            found = self._new_durations(error)
+        return found
+
+    def _new_durations(self, error: str | None) -> tuple[Histogram, Attributes]:
+        attributes = self.attributes if error is None else self.attributes.extended((names.ERROR_TYPE, error))
+        found = self._durations[error] = (Histogram(self._bounds), attributes)
+        return found
+
+    def _fold_cpu(self, took: Sequence[int], cpu: Sequence[int]) -> None:
+        for duration, spent in zip(took, cpu, strict=True):
+            if spent >= 0:
+                self._cpu_sampled[0] += spent
+                self._cpu_sampled[1] += duration
+        if self._cpu_sampled[1]:
+            self._has_cpu = True
+            self._cpu += sum(took) * 1e-9 * min(1.0, self._cpu_sampled[0] / self._cpu_sampled[1])
+        if self._cpu_sampled[1] > 10**12:  # noqa: PLR2004 - a thousand seconds: let the ratio follow the model
+            self._cpu_sampled = [part // 2 for part in self._cpu_sampled]
+
+    def _fold_data(self, kept: Sequence[Any], into: Observations) -> None:
+        """Count the data of calls. What fails here is dropped and counted; the calls themselves already are."""
+        rows: list[int] = []
+        groups: dict[type, list[Any]] = {}
+        parts: list[Part] = []
+        types = set(map(type, kept))
+        if len(types) == 1 and not types & _SPECIAL:
+            groups[types.pop()] = list(kept)
+        else:
+            for one in kept:
+                if one.__class__ is Part:
+                    parts.append(one)
+                elif one.__class__ is Left:
+                    self._left(one, rows)
+                else:
+                    groups.setdefault(type(one), []).append(one)
+        features = self.features if into is self.model.inputs else (len(into.reference) or 1)
+        for group in groups.values():
+            self._observe(group, features, rows, into)
+        for part in parts:
+            taken: list[int] = []
+            self._observe([part.kept], features, taken, into)
+            self.guard.drop("ring_full", part.rows - sum(taken))
+            rows.append(part.rows)
+        if into is self.model.inputs and rows:
+            told = np.array([count for count in rows if count >= 0], np.float64)
+            self._rows += int(told.sum())
+            self._batch.add(told)
+
+    def _left(self, left: Left, rows: list[int]) -> None:
+        rows.append(left.rows)
+        if left is not NOTHING:
+            self.guard.drop(left.reason, max(1, left.rows), left.detail)
+
+    def _observe(self, group: list[Any], features: int | None, rows: list[int], into: Observations) -> None:
+        for block in self._read(group, features, rows):
+            try:
+                into.add(block)
+            except Exception as error:  # noqa: BLE001 - ours; the host goes on
+                self.guard.drop("fold_failed", block.rows)
+                self.guard.error("fold", error)
+
+    def _unreadable(self, one: object, error: Exception) -> None:
+        self.guard.drop("unreadable", 1, f"{type(one).__name__}: {type(error).__name__}")
+
+    def _read(self, kept: list[Any], features: int | None, rows: list[int]) -> Iterator[Block]:
+        """Blocks of copies of one type; the rows of each call are added to ``rows``."""
+        try:
+            kind = columns.kind_of(type(kept[0]))
+            counted = kind.rows(kept, features)
+            found = list(kind.blocks(kept, features))
+        except Exception as error:  # noqa: BLE001 - one of many cannot be read: find out which
+            if len(kept) > 1:
+                for one in kept:
+                    yield from self._read([one], features, rows)
+            elif isinstance(error, UnreadableError):
+                rows.append(error.rows)
+                self.guard.drop(error.reason, error.rows, str(error))
+            else:
+                self._unreadable(kept[0], error)
+            return
+        rows.extend(counted)
+        yield from found
+
+    # ── rare calls: errors, slow ones, and those with a span ────────────────────────────────────────────────────────
+
+    def _fold_rare(self, records: list[Record], after: Callable[[Monitor, Record, int], Span | None]) -> None:
+        allowed = _SPANS_A_FOLD
+        for record in records:
+            extra = record.extra
+            assert extra is not None  # noqa: S101 - what makes a record rare
+            seconds = record.took * 1e-9
+            histogram, _ = self._durations_of(extra.failure.type if extra.failure else None)
+            histogram.add(np.array([seconds]))
+            before = self.model.inputs.violated
+            self._fold_data([record.kept], self.model.inputs)
+            self._fold_data([record.answer], self.model.outputs)
+            violations = self.model.inputs.violated - before
+            if extra.span is None:
+                if not extra.alone or self.span_every == NEVER:
+                    continue
+                if not allowed:
+                    self.guard.drop("span_limit", 1)
+                    continue
+                allowed -= 1
+            try:
+                span = after(self, record, violations)
+            except Exception as error:  # noqa: BLE001 - ours or the user's span processor's
+                self.guard.error("span", error)
+                continue
+            context = span.get_span_context() if span else None
+            if context is not None and context.trace_flags.sampled:
+                histogram.exemplify(Exemplar(seconds, time.time_ns(), context.trace_id, context.span_id))
+
+    def _adapt(self) -> None:
+        """Decide anew what the hot path does every call and what only sometimes."""
+        histogram = self._durations_of(None)[0]
+        calls = int(histogram.counts.sum())
+        if not calls:
+            return
+        self.cpu_every = 1 if histogram.total / calls >= _LONG else _SAMPLED
+        if not self._slow_is_given and calls >= 100:  # noqa: PLR2004 - a p99 needs a hundred
+            self.slow = int(max(_SLOW_LEAST, _SLOW_FACTOR * histogram.quantile(0.99)) * 1e9)
+
+    # ── points ──────────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def active(self) -> int:
+        """Calls that have begun and not ended."""
+        begun = int(repr(self.started)[6:-1])  # count(7): the only way to look without taking one
+        ended = self._ended + len(self.ring.records)
+        if ended > begun:  # calls that were running while the process forked end here without having begun here
+            self._ended -= ended - begun
+            return 0
+        return begun - ended
+
+    def collect(self) -> Iterator[Points]:
+        """Everything this operation has to say."""
+        self._durations_of(None)
+        for histogram, attributes in self._durations.values():
+            yield histogram.collect(names.PREDICTION_DURATION, attributes)
+        yield Numbers(names.PREDICTION_ROWS, self.attributes, (self._rows,))
+        yield self._batch.collect(names.PREDICTION_BATCH_SIZE, self.attributes)
+        yield Numbers(names.PREDICTION_ACTIVE, self.attributes, (self.active(),))
+        if self._has_cpu:
+            yield Numbers(names.PREDICTION_CPU_TIME, self.attributes, (self._cpu,))
+
+    @property
+    def calls(self) -> int:
+        """Calls folded so far."""
+        return self._ended
+
+
+def _every(settings: Settings) -> int:
+    if settings.spans == "always":
+        return 1
+    if settings.spans == "never" or not settings.span_ratio:
+        return NEVER
+    return max(1, round(1 / settings.span_ratio))

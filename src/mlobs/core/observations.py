@@ -1,0 +1,245 @@
+"""The counts of one model's inputs, or of its outputs."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
+
+import numpy as np
+
+from mlobs.otel import names
+from mlobs.otel.points import Attributes, Exponential, Numbers, Points
+from mlobs.sketch import Cuts, Exponential as Sketch, Found, count_matrix, numbers
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+    from numpy.typing import NDArray
+
+    from mlobs.columns import Block
+    from mlobs.profile import Feature
+
+    Counts = NDArray[np.int64]
+
+_NUMERIC: Final = ("numeric", "integer", "boolean")
+
+
+class _Match(NamedTuple):
+    """Which column of a block holds which feature, and what is wrong with the rest, by kind."""
+
+    pairs: tuple[tuple[int, int], ...]
+    violations: tuple[tuple[str, int], ...]
+    reason: str | None = None
+
+
+class Observations:
+    """Counts blocks of rows against the features of a reference, or summarises them where there is none.
+
+    Not thread-safe: whoever folds holds the fold lock. ``drop(reason, rows)`` is told what could not be used.
+    """
+
+    def __init__(
+        self,
+        role: str,
+        reference: Sequence[Feature],
+        attributes: Attributes,
+        drop: Callable[[str, int], None],
+        limit: int,
+    ) -> None:
+        self.role = role
+        self.reference = tuple(reference)
+        self._attributes = attributes.extended((names.ROLE, role))
+        self._drop = drop
+        self._limit = limit
+        sizes = [feature.partition.size for feature in self.reference]
+        self.counts: Counts = np.zeros(sum(sizes), np.int64)
+        self.parts: list[Counts] = np.split(self.counts, np.cumsum(sizes)[:-1]) if sizes else []
+        self._series = [self._attributes.extended((names.FEATURE, feature.name)) for feature in self.reference]
+        self._bins = [tuple(map(_bin, feature.partition.keys)) for feature in self.reference]
+        self._matches: dict[object, _Match] = {}
+        self._sketches: dict[str, Sketch] = {}
+        self._sketch_series: dict[str, Attributes] = {}
+        self.violations: Counter[tuple[str, str]] = Counter()
+        self.schema: Counter[str] = Counter()
+
+    @property
+    def violated(self) -> int:
+        """All violations so far."""
+        return sum(self.violations.values()) + sum(self.schema.values())
+
+    # ── counting ────────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def add(self, block: Block) -> None:
+        """Count a block of rows."""
+        if not block.rows:
+            return
+        if not self.reference:
+            self._summarise(block)
+            return
+        match = self._match(block)
+        for kind, count in match.violations:
+            self.schema[kind] += count * block.rows
+        if match.reason:
+            self._drop(match.reason, block.rows)
+        elif block.matrix is not None and all(self._is_numeric(index) for _, index in match.pairs):
+            self._count_matrix(block.matrix, match)
+        else:
+            for column, index in match.pairs:
+                self._found(index, self.reference[index].count(block.column(column), self.parts[index]), block.rows)
+
+    def _is_numeric(self, index: int) -> bool:
+        feature = self.reference[index]
+        return feature.kind in _NUMERIC and isinstance(feature.partition, Cuts)
+
+    def _count_matrix(self, matrix: NDArray[Any], match: _Match) -> None:
+        columns = [column for column, _ in match.pairs]
+        features = [index for _, index in match.pairs]
+        if columns != list(range(matrix.shape[1])):
+            matrix = matrix[:, columns]
+        partitions: list[Any] = [self.reference[index].partition for index in features]
+        found = count_matrix(matrix, partitions, [self.parts[index] for index in features])
+        for index, one in zip(features, found, strict=True):
+            if any(one):
+                self._found(index, one, len(matrix))
+
+    def _found(self, index: int, found: Found, rows: int) -> None:
+        if not any(found):
+            return
+        name = self.reference[index].name
+        for kind, count in found._asdict().items():
+            if count:
+                self.violations[name, kind] += count
+        if found.type == rows:
+            self.schema["dtype"] += rows
+
+    def _match(self, block: Block) -> _Match:
+        key = block.names if block.names is not None else block.width
+        match = self._matches.get(key)
+        if match is None:
+            match = self._pair(block)
+            if len(self._matches) < 1000:  # noqa: PLR2004 - rows with ever new keys must not fill the memory
+                self._matches[key] = match
+        return match
+
+    def _pair(self, block: Block) -> _Match:
+        wanted = [feature.name for feature in self.reference]
+        width = block.width
+        given = block.names
+        if given is None or (not set(given) & set(wanted) and (self.role == names.ROLE_OUTPUT or _positions(given))):
+            if width == len(wanted):
+                return _Match(tuple((index, index) for index in range(width)), ())
+            if self.role == names.ROLE_OUTPUT:
+                return _Match((), (), "output_shape")
+            kind = "extra_column" if width > len(wanted) else "missing_column"
+            return _Match((), ((kind, abs(width - len(wanted))),), "width")
+        where = {name: column for column, name in reversed(list(enumerate(given)))}
+        pairs = tuple((where[name], index) for index, name in enumerate(wanted) if name in where)
+        if self.role == names.ROLE_OUTPUT:
+            return _Match(pairs, ())
+        found: list[tuple[str, int]] = []
+        if len(pairs) < len(wanted):
+            found.append(("missing_column", len(wanted) - len(pairs)))
+        if width > len(pairs):
+            found.append(("extra_column", width - len(pairs)))
+        columns = [column for column, _ in pairs]
+        if columns != sorted(columns):
+            found.append(("order", 1))
+        return _Match(pairs, tuple(found))
+
+    def _summarise(self, block: Block) -> None:
+        if block.width > self._limit:
+            self._drop("feature_limit", block.rows)
+            return
+        labels = block.names if block.names is not None else self.names(block.width)
+        for column, name in enumerate(labels):
+            values, bad = numbers(block.column(column))
+            if bad:
+                continue  # no numbers: without a reference there is nothing to hold them against
+            sketch = self._sketches.get(name)
+            if sketch is None:
+                if len(self._sketches) >= self._limit:
+                    self._drop("feature_limit", block.rows)
+                    continue
+                sketch = self._sketches[name] = Sketch()
+                self._sketch_series[name] = self._attributes.extended((names.FEATURE, name))
+            missing, infinite = sketch.missing, sketch.infinite
+            sketch.add(values)
+            self.violations[name, "missing"] += sketch.missing - missing
+            self.violations[name, "infinite"] += sketch.infinite - infinite
+
+    def names(self, width: int) -> tuple[str, ...]:
+        """The names of columns known by position only."""
+        if width == len(self.reference):
+            return tuple(feature.name for feature in self.reference)
+        if self.role == names.ROLE_INPUT:
+            return tuple(f"f{index}" for index in range(width))
+        return ("prediction",) if width == 1 else tuple(f"score_{index}" for index in range(width))
+
+    # ── points ──────────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def collect(self) -> Iterator[Points]:
+        """Everything counted, and the reference it is counted against."""
+        for feature, counts, series, bins in zip(self.reference, self.parts, self._series, self._bins, strict=True):
+            ratios = [float(ratio) for ratio in feature.ratios]
+            labels = [each.extended((names.LABEL, text)) for each, text in zip(bins, feature.partition.labels, strict=True)]
+            yield Numbers(names.FEATURE_OBSERVATIONS, series, counts.tolist(), bins)
+            yield Numbers(names.FEATURE_REFERENCE_RATIO, series, ratios, bins)
+            yield Numbers(names.FEATURE_REFERENCE_SAMPLES, series, (int(feature.samples),))
+            yield Numbers(names.FEATURE_BIN_INFO, series, (1,) * len(bins), labels)
+        for name, sketch in self._sketches.items():
+            yield _exponential(sketch, self._sketch_series[name])
+
+    def collect_violations(self, attributes: Attributes) -> Iterator[Points]:
+        """The violations, by feature and kind."""
+        by_feature: dict[str, list[tuple[str, int]]] = {}
+        for (name, kind), count in self.violations.items():
+            if count:
+                by_feature.setdefault(name, []).append((kind, count))
+        for name, found in by_feature.items():
+            yield Numbers(
+                names.FEATURE_VIOLATIONS,
+                attributes.extended((names.FEATURE, name)),
+                [count for _, count in found],
+                [_kind(kind) for kind, _ in found],
+            )
+        if self.schema:
+            kinds = list(self.schema)
+            yield Numbers(
+                names.SCHEMA_VIOLATIONS, attributes, [self.schema[kind] for kind in kinds], list(map(_kind, kinds))
+            )
+
+
+def _positions(labels: Sequence[str]) -> bool:
+    """Whether the labels are numbers only, as pandas names the columns of a frame made from an array."""
+    return all(label.isdigit() for label in labels)
+
+
+_shared: dict[tuple[str, str], Attributes] = {}
+
+
+def _bin(key: str) -> Attributes:
+    """The attribute of a bin, shared by all features."""
+    return _shared.setdefault((names.BIN, key), Attributes((names.BIN, key)))
+
+
+def _kind(key: str) -> Attributes:
+    return _shared.setdefault((names.KIND, key), Attributes((names.KIND, key)))
+
+
+def _exponential(sketch: Sketch, attributes: Attributes) -> Exponential:
+    positive_offset, positive = sketch.positive
+    negative_offset, negative = sketch.negative
+    return Exponential(
+        names.FEATURE_VALUE,
+        attributes,
+        sketch.scale,
+        sketch.zero_count,
+        positive_offset,
+        [int(count) for count in positive],
+        negative_offset,
+        [int(count) for count in negative],
+        # decided a stream, not a window: once a value was negative the sum is not a counter any more
+        None if sketch.min < 0 else float(sketch.total),
+        float(sketch.min) if sketch.count else 0.0,
+        float(sketch.max) if sketch.count else 0.0,
+    )

@@ -1,0 +1,200 @@
+"""The thread that collects every count and sends it."""
+
+from __future__ import annotations
+
+import threading
+import time
+from typing import TYPE_CHECKING, Final
+
+from opentelemetry import context
+
+from mlobs.otel import names
+from mlobs.otel.http import Answer
+from mlobs.otel.points import NO_ATTRIBUTES, Attributes, Collected, Numbers, Points
+from mlobs.otel.spans import Spans
+from mlobs.resource import Process
+
+if TYPE_CHECKING:
+    from opentelemetry.sdk.resources import Resource
+
+    from mlobs.core.runtime import Runtime
+    from mlobs.otel.exporter import Exporter
+
+
+_RETRY: Final = 0.1  # seconds between two tries before a deadline
+
+
+class _Request:
+    """Somebody waits for an export."""
+
+    def __init__(self, deadline: float) -> None:
+        self.deadline = deadline
+        self.delivered = False
+        self.answered = threading.Event()
+
+
+class Pipeline:
+    """Collects and exports every ``export_interval`` seconds, on flush, and at the end."""
+
+    def __init__(self, runtime: Runtime, *, forked: bool) -> None:
+        self._runtime = runtime
+        self._forked = forked
+        self._begun = time.time_ns()
+        self._wake = threading.Event()
+        self._stopping = False
+        self._requests: list[_Request] = []
+        self._process = Process()
+        self._thread: threading.Thread | None = None
+        self._resource: Resource | None = None
+        self._exporter: Exporter | None = None
+        self._spans: Spans | None = None
+        self._series = 0
+        self._seconds = 0.0
+
+    # ── what is made when it is first needed, never at import and never in a fork hook ──────────────────────────────
+
+    @property
+    def resource(self) -> Resource:
+        """Who is speaking."""
+        if self._resource is None:
+            from mlobs.otel.resource import resource  # noqa: PLC0415 - the SDK is loaded by the first call
+
+            settings = self._runtime.settings
+            extra = dict(settings.resource_attributes)
+            if settings.service_name is not None:
+                extra["service.name"] = settings.service_name
+            self._resource = resource(extra, forked=self._forked)
+        return self._resource
+
+    @property
+    def spans(self) -> Spans:
+        """Where spans come from."""
+        if self._spans is None:
+            settings = self._runtime.settings
+            self._spans = Spans(
+                settings.environ,
+                lambda: self.resource,
+                self._runtime.guard.drop,
+                endpoint=settings.endpoint,
+                provider=settings.tracer_provider,
+            )
+        return self._spans
+
+    def _make_exporter(self) -> Exporter | None:
+        from mlobs.otel.exporter import exporter  # noqa: PLC0415 - the SDK is loaded by the export thread
+
+        settings = self._runtime.settings
+        return exporter(
+            settings.environ, self.resource, endpoint=settings.endpoint, given=settings.metric_exporter
+        )
+
+    # ── life ────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def start(self) -> None:
+        """Start the thread."""
+        self._thread = threading.Thread(target=self._run, name="mlobs-export", daemon=True)
+        self._thread.start()
+
+    def flush(self, timeout: float) -> bool:
+        """Ask the thread for an export now, and wait for it at most ``timeout`` seconds."""
+        thread = self._thread
+        if thread is None or not thread.is_alive():
+            return True
+        request = _Request(time.monotonic() + timeout)
+        self._requests.append(request)
+        self._wake.set()
+        return request.answered.wait(timeout) and request.delivered
+
+    def stop(self, timeout: float) -> bool:
+        """Export a last time, within ``timeout`` seconds, and end the thread."""
+        self._stopping = True
+        delivered = self.flush(timeout)
+        if not delivered:
+            self._runtime.guard.tell("last export", "mlobs could not deliver its last export within %.1f s.", timeout)
+        return delivered
+
+    def _run(self) -> None:
+        context.attach(context.set_value("suppress_instrumentation", True))  # no spans for our own requests
+        while True:
+            self._wake.wait(self._runtime.settings.export_interval)
+            self._wake.clear()
+            stopping = self._stopping
+            requests, self._requests = self._requests, []
+            deadline = max((request.deadline for request in requests), default=0.0)
+            delivered = self._tick(deadline)
+            for request in requests:
+                request.delivered = delivered
+                request.answered.set()
+            if stopping:
+                break
+        if self._exporter is not None:
+            self._exporter.close()
+
+    def _tick(self, deadline: float) -> bool:
+        """Collect and send; before a deadline, again and again until it is delivered. Never raises."""
+        runtime = self._runtime
+        began = time.perf_counter()
+        delivered = False
+        try:
+            while True:
+                answer = self._export(deadline)
+                delivered = answer.delivered
+                left = deadline - time.monotonic()
+                if delivered or not answer.retryable or left <= _RETRY:
+                    break
+                time.sleep(_RETRY)
+        except Exception as error:  # noqa: BLE001 - ours; the host goes on
+            runtime.guard.error("export", error)
+        self._seconds += time.perf_counter() - began
+        return delivered
+
+    def _export(self, deadline: float) -> Answer:
+        settings = self._runtime.settings
+        timeout = settings.export_timeout if not deadline else max(0.05, deadline - time.monotonic())
+        if self._exporter is None:
+            self._exporter = self._make_exporter()
+        collected = self.collect()
+        answer = Answer(delivered=True)
+        if self._exporter is not None:
+            answer = self._exporter.export(collected, timeout)
+        spans = self.spans.flush(timeout) if self._spans is not None else answer
+        for signal, one in (("metrics", answer), ("spans", spans)):
+            self._tell(signal, one)
+        return answer if not answer.delivered else spans
+
+    def _tell(self, signal: str, answer: Answer) -> None:
+        guard = self._runtime.guard
+        if answer.problem:
+            kept = "Counts are kept and sent later." if signal == "metrics" else "The newest are kept and sent later."
+            guard.tell(f"export {signal}", "mlobs cannot send its %s: %s %s", signal, answer.problem, kept)
+        else:
+            guard.again(f"export {signal}")
+
+    # ── collecting ──────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def collect(self) -> Collected:
+        """Fold what waits, and everything this process has to say."""
+        runtime = self._runtime
+        runtime.folder.fold()
+        points: list[Points] = []
+        with runtime.folder.lock:
+            for source in (*runtime.models.values(), *runtime.monitors.values()):
+                points.extend(source.collect())
+        points.extend(self._process.collect())
+        points.extend(self._collect_self())
+        collected = Collected(self._begun, time.time_ns(), points)
+        self._series = collected.series
+        return collected
+
+    def _collect_self(self) -> list[Points]:
+        guard = self._runtime.guard
+        found: list[Points] = [
+            Numbers(names.SDK_SERIES, NO_ATTRIBUTES, (self._series,)),
+            Numbers(names.SDK_FOLD_DURATION, NO_ATTRIBUTES, (self._runtime.folder.seconds,)),
+            Numbers(names.SDK_EXPORT_DURATION, NO_ATTRIBUTES, (self._seconds,)),
+        ]
+        for instrument, counts in ((names.SDK_DROPPED, dict(guard.dropped)), (names.SDK_ERRORS, dict(guard.errors))):
+            each = [Attributes((names.REASON, reason)) for reason in counts]
+            if each:
+                found.append(Numbers(instrument, NO_ATTRIBUTES, list(counts.values()), each))
+        return found

@@ -1,0 +1,82 @@
+"""A bounded buffer between the caller's thread and mlobs' own."""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
+
+from mlobs.columns import kind_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+# A value this large may be taken only in part, even by an empty ring.
+_CALL_SHARE: Final = 4
+
+
+class Part(NamedTuple):
+    """Evenly spaced rows of a value that was too large to take whole."""
+
+    kept: Any
+    rows: int
+
+
+class Left(NamedTuple):
+    """Stands for data that was not taken: why, how many rows it had (-1: it cannot be told), and what it was."""
+
+    reason: str
+    rows: int
+    detail: str = ""
+
+
+# there was nothing to take: no argument, no answer
+NOTHING: Final = Left("", -1)
+
+
+class Ring:
+    """Records of calls in order, appended without a lock and swapped out by the folder.
+
+    Small values cost no accounting: their number is bounded by ``calls``. Large ones share ``size`` bytes; what does
+    not fit is taken in part, and the rest is counted. The record of a call itself is never dropped: beyond
+    ``calls`` waiting records only their data is, and beyond eight times that the caller folds.
+    """
+
+    def __init__(self, calls: int, size: int, wake: Callable[[], None]) -> None:
+        self.records: deque[Any] = deque()
+        self.brim = max(1, calls // 2)
+        self._calls = calls
+        self._size = size
+        self._used = 0
+        self._lock = threading.Lock()
+        self._wake = wake
+
+    def take(self, value: Any) -> object:  # noqa: ANN401 - any container
+        """A copy of a large value, of evenly spaced rows of it, or a `Left`."""
+        kind = kind_of(type(value))
+        rows, width = kind.shape(value)
+        if not rows:
+            return kind.part(value, 1)
+        each = max(1, width) * 8
+        with self._lock:
+            allowed = min(self._size // _CALL_SHARE, self._size - self._used)
+            fitting = min(rows, allowed // each)
+            if fitting <= 0:
+                return Left("ring_full", rows)
+            step = -(-rows // fitting)
+            self._used += -(-rows // step) * each
+        kept = kind.part(value, step)
+        return kept if step == 1 else Part(kept, rows)
+
+    def crowded(self) -> tuple[bool, bool]:
+        """Called when `brim` is passed: whether new data must be left out, and whether the caller must fold."""
+        self._wake()
+        waiting = len(self.records)
+        return waiting >= self._calls, waiting >= 8 * self._calls
+
+    def drain(self) -> list[Any]:
+        """Everything that waits, oldest first; its room is free again."""
+        with self._lock:
+            self._used = 0
+        pop = self.records.popleft
+        return [pop() for _ in range(len(self.records))]

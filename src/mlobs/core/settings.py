@@ -1,0 +1,106 @@
+"""What was decided before anything ran."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Final, Literal, get_args
+
+from mlobs.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from opentelemetry.sdk.metrics.export import MetricExporter
+    from opentelemetry.trace import TracerProvider
+
+SpanPolicy = Literal["auto", "always", "never"]
+
+_logger = logging.getLogger("mlobs")
+
+# seconds; from a dictionary look-up to a slow generation
+DURATION_BOUNDS: Final = (
+    1e-5, 2.5e-5, 5e-5, 1e-4, 2.5e-4, 5e-4, 1e-3, 2.5e-3, 5e-3, 1e-2, 2.5e-2, 5e-2,
+    0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0,
+)  # fmt: skip
+ROWS_BOUNDS: Final = (1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0, 1024.0, 4096.0, 16384.0, 65536.0, 1048576.0)
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Everything that can be configured; `docs/configuration.md` lists it for users.
+
+    Times are in seconds, sizes in bytes.
+    """
+
+    enabled: bool = True
+    service_name: str | None = None
+    resource_attributes: Mapping[str, str] = field(default_factory=dict)
+    endpoint: str | None = None
+    export_interval: float = 60.0
+    export_timeout: float = 10.0
+    flush_timeout: float = 2.0
+    fold_interval: float = 0.5
+    windows: tuple[float, ...] = (3600.0,)
+    spans: SpanPolicy = "auto"
+    span_ratio: float = 0.01
+    slow: float | None = None
+    duration_bounds: tuple[float, ...] = DURATION_BOUNDS
+    max_features: int = 200
+    max_models: int = 1000
+    ring_calls: int = 8192
+    ring_bytes: int = 16 * 2**20
+    metric_exporter: MetricExporter | None = None
+    tracer_provider: TracerProvider | None = None
+    environ: Mapping[str, str] = field(default_factory=dict, repr=False)
+
+    def __post_init__(self) -> None:
+        """Raises ConfigurationError for a value that cannot hold."""
+        if not self.windows or not all(seconds > 0 for seconds in self.windows):
+            _refuse("windows", self.windows, "one or more positive numbers of seconds, e.g. (3600.0,)")
+        if self.spans not in get_args(SpanPolicy):
+            _refuse("spans", self.spans, "'auto', 'always' or 'never'")
+        if not 0 <= self.span_ratio <= 1:
+            _refuse("span_ratio", self.span_ratio, "a share from 0 to 1")
+        bounds = self.duration_bounds
+        if not bounds or list(bounds) != sorted(set(bounds)) or not 0 < bounds[0] < bounds[-1] < float("inf"):
+            _refuse("duration_bounds", bounds, "two or more increasing, positive, finite numbers of seconds")
+        if self.slow is not None and not self.slow > 0:
+            _refuse("slow", self.slow, "a positive number of seconds, or None to follow the model's own p99")
+        for name in ("export_interval", "export_timeout", "flush_timeout", "fold_interval", "max_features", "max_models", "ring_calls", "ring_bytes"):
+            if not getattr(self, name) > 0:
+                _refuse(name, getattr(self, name), "a positive number")
+        if self.endpoint is not None and not self.endpoint.startswith(("http://", "https://")):
+            _refuse("endpoint", self.endpoint, "a URL such as 'http://localhost:4318'")
+
+    def changed(self, **values: object) -> Settings:
+        """These settings with some values replaced. Raises ConfigurationError."""
+        return replace(self, **values)  # type: ignore[arg-type] - checked by the public verb's signature
+
+
+def _refuse(name: str, value: object, expected: str) -> None:
+    message = f"mlobs.configure({name}={value!r}): expected {expected}."
+    raise ConfigurationError(message)
+
+
+def from_environment(environ: Mapping[str, str] | None = None) -> Settings:
+    """The settings that the OTEL_* variables ask for: the only place where the environment is read.
+
+    A variable that cannot hold is told in the log and the default is used.
+    """
+    taken = dict(os.environ if environ is None else environ)
+    interval = 60.0
+    text = taken.get("OTEL_METRIC_EXPORT_INTERVAL", "").strip()
+    if text:
+        try:
+            interval = float(text) / 1000
+        except ValueError:
+            interval = 0.0
+        if not interval > 0:
+            _logger.warning("OTEL_METRIC_EXPORT_INTERVAL=%r is not a number of milliseconds: using 60000", text)
+            interval = 60.0
+    return Settings(
+        enabled=taken.get("OTEL_SDK_DISABLED", "").strip().lower() != "true",
+        export_interval=interval,
+        environ=taken,
+    )

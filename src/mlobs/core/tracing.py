@@ -1,0 +1,155 @@
+"""When a call gets a span, and what the span says.
+
+A live span where the current span is recording, or where our own countdown picks a call that is nobody's child;
+errors and slow calls get theirs after the fact. A span is ended by the folder, with the time the call ended: by then
+its violations are counted, and the caller did not wait for it.
+"""
+
+from __future__ import annotations
+
+import linecache
+import math
+import time
+import traceback
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from opentelemetry import trace
+from opentelemetry.trace import SpanKind, Status, StatusCode
+
+from mlobs import columns
+from mlobs.core.monitor import NEVER, Monitor, Record
+from mlobs.core.ring import Left, Part
+from mlobs.otel import names
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from opentelemetry.trace import Span
+
+    from mlobs.core.monitor import Failure
+    from mlobs.otel.spans import Spans
+
+_CAPTURED_ROWS = 16
+
+
+class Tracing:
+    """The span policy. ``wake`` starts what runs in the background, ``fold`` folds in the caller's thread."""
+
+    def __init__(self, spans: Callable[[], Spans], wake: Callable[[], None], fold: Callable[[], None]) -> None:
+        self._spans = spans
+        self._wake = wake
+        self.fold = fold
+
+    def begin(self, monitor: Monitor, ordinal: int) -> Span | None:
+        """A live span for this call, or None."""
+        self._wake()
+        if monitor.span_every == NEVER:
+            return None
+        current = trace.get_current_span()
+        if current is trace.INVALID_SPAN:
+            wanted = not ordinal % monitor.span_every
+        else:
+            context = current.get_span_context()
+            # a remote parent is sampled but not recording here: the request began in another process
+            wanted = current.is_recording() or (context.is_valid and context.trace_flags.sampled)
+        if not wanted:
+            return None
+        span = self._start(monitor, None)
+        return span if span.is_recording() else None
+
+    def _start(self, monitor: Monitor, start: int | None) -> Span:
+        return self._spans().tracer.start_span(
+            f"{monitor.operation} {monitor.model.identity.name}",
+            kind=SpanKind.INTERNAL,
+            attributes=dict(monitor.attributes.items()),
+            start_time=start,
+        )
+
+    def end(self, monitor: Monitor, record: Record, violations: int) -> Span | None:
+        """Finish the span of a folded record, or make one after the fact."""
+        extra = record.extra
+        assert extra is not None  # noqa: S101 - what makes a record rare
+        began = time.time_ns() - time.perf_counter_ns() + extra.began
+        span = extra.span
+        if span is None:
+            span = self._start(monitor, began)
+            if extra.failure is None:
+                span.set_attribute(names.SLOW, value=True)
+        if not span.is_recording():
+            return None
+        span.set_attribute(names.DRIFT_DETECTED, monitor.model.drifting)
+        span.set_attribute(names.VIOLATIONS, violations)
+        try:
+            span.set_attributes(_about(monitor, record))
+        except Exception as error:  # noqa: BLE001 - data that cannot be read; it is counted where it is folded
+            monitor.guard.tell("span data", "mlobs could not read the data of a span: %s", type(error).__name__)
+        if extra.failure is not None:
+            span.set_attribute(names.ERROR_TYPE, extra.failure.type)
+            span.set_status(Status(StatusCode.ERROR, extra.failure.type))
+            span.add_event("exception", _exception(extra.failure), began + record.took)
+        span.end(began + record.took)
+        return span
+
+
+def _exception(failure: Failure) -> dict[str, str]:
+    linecache.checkcache()
+    frames = [traceback.FrameSummary(file, line, name) for file, line, name in failure.frames]
+    attributes = {
+        names.EXCEPTION_TYPE: failure.type,
+        names.EXCEPTION_STACKTRACE: "".join(
+            ["Traceback (most recent call last):\n", *traceback.StackSummary.from_list(frames).format(), failure.type]
+        ),
+    }
+    if failure.message is not None:
+        attributes[names.EXCEPTION_MESSAGE] = failure.message
+    return attributes
+
+
+def _about(monitor: Monitor, record: Record) -> dict[str, Any]:
+    """What the span says of the call's data: its size, its confidence, and the values the user asked for."""
+    attributes: dict[str, Any] = {}
+    kept = record.kept
+    if isinstance(kept, Part):
+        attributes[names.ROWS] = kept.rows
+    elif isinstance(kept, Left):
+        if kept.rows >= 0:
+            attributes[names.ROWS] = kept.rows
+    else:
+        blocks = list(columns.blocks([kept], monitor.features))
+        attributes[names.ROWS] = sum(block.rows for block in blocks)
+        if blocks:
+            attributes[names.FEATURES] = blocks[0].width
+            attributes.update(_captured(monitor, blocks[0]))
+    confidence = _confidence(record.answer)
+    if confidence is not None:
+        attributes[names.CONFIDENCE] = confidence
+    return attributes
+
+
+def _captured(monitor: Monitor, block: columns.Block) -> dict[str, Any]:
+    if not monitor.capture:
+        return {}
+    labels = block.names or monitor.model.inputs.names(block.width)
+    found = {}
+    for index, name in enumerate(labels):
+        if name in monitor.capture:
+            values = [_plain(value) for value in list(block.column(index))[:_CAPTURED_ROWS]]
+            found[names.CAPTURED + name] = values[0] if len(values) == 1 else [str(value) for value in values]
+    return found
+
+
+def _plain(value: object) -> str | bool | int | float:
+    value = value.item() if isinstance(value, np.generic) else value
+    return value if isinstance(value, (str, bool, int, float)) else str(value)
+
+
+def _confidence(answer: object) -> float | None:
+    """The largest probability of a one-row answer that is a distribution over two or more classes."""
+    blocks = [] if isinstance(answer, (Left, Part)) else list(columns.blocks([answer]))
+    if len(blocks) != 1 or blocks[0].rows != 1 or blocks[0].matrix is None:
+        return None
+    row = blocks[0].matrix[0]
+    if row.size < 2 or row.dtype.kind != "f" or not row.min() >= 0:  # noqa: PLR2004
+        return None
+    return float(row.max()) if math.isclose(float(row.sum()), 1, abs_tol=1e-3) else None

@@ -1,0 +1,93 @@
+"""The live view: serving on top, the features below, the verdict last. Fits 80 columns and 24 lines."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from rich.console import Group
+from rich.panel import Panel
+from rich.progress_bar import ProgressBar
+from rich.table import Table
+from rich.text import Text
+
+from mlobs.demo.feature_table import feature_table
+from mlobs.demo.glance import drifted, verdict
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+
+    from mlobs.demo.durations import Durations
+    from mlobs.demo.glance import Glance
+
+_STEPS: Final = "▁▂▃▄▅▆▇█"
+_MEBI: Final = 1024 * 1024
+
+
+def dashboard(glance: Glance) -> RenderableType:
+    """Return the whole view of one moment."""
+    serving = Group(_progress(glance), _calls(glance), _sums(glance), *_workers(glance))
+    title = Text.assemble("mlobs demo", ("  flight-delay, version 1", "dim"))
+    return Group(
+        Panel(serving, title=title, title_align="left", border_style="dim", padding=(0, 1)),
+        feature_table(glance.drifts),
+        Text(verdict(glance.drifts), "bold red" if drifted(glance.drifts) else "bold"),
+    )
+
+
+def milliseconds(durations: Durations, share: float) -> str:
+    """Return a quantile with its unit; a dash where nothing was timed."""
+    seconds = durations.quantile(share)
+    return "-" if seconds is None else f"{seconds * 1e3:.1f} ms"
+
+
+def sparkline(values: list[float]) -> str:
+    """Return values as a line of blocks, from zero to the largest."""
+    top = max(values, default=0.0)
+    return "".join(_STEPS[round(value / top * (len(_STEPS) - 1))] for value in values) if top > 0 else ""
+
+
+def _progress(glance: Glance) -> Table:
+    line = Table.grid(padding=(0, 1, 0, 0), expand=True)
+    line.add_column(no_wrap=True)
+    line.add_column(ratio=1)
+    line.add_column(no_wrap=True, justify="right")
+    left = "counting the last" if glance.settling else f"{max(0.0, glance.seconds - glance.elapsed):.0f} s left"
+    bar = ProgressBar(total=glance.seconds, completed=min(glance.elapsed, glance.seconds))
+    line.add_row(Text(f"sending {glance.part}", "bold cyan"), bar, left)
+    return line
+
+
+def _calls(glance: Glance) -> Text:
+    recent = glance.recent
+    return Text.assemble(
+        (f"{glance.rate:.0f}", "bold"),
+        " calls/s ",
+        (sparkline(glance.rates), "cyan"),
+        "  p50 ",
+        (milliseconds(recent, 0.5), "bold"),
+        "  p99 ",
+        (milliseconds(recent, 0.99), "bold"),
+    )
+
+
+def _sums(glance: Glance) -> Text:
+    totals = glance.totals
+    return Text.assemble(
+        f"{glance.sent:,} sent, ",
+        (f"{totals.predictions:,}", "bold"),
+        f" counted;  {glance.malformed} malformed, ",
+        (f"{totals.errors}", "bold"),
+        f" errors;  {totals.spans:,} spans",
+    )
+
+
+def _workers(glance: Glance) -> list[Text]:
+    return [
+        Text.assemble(
+            ("worker ", "dim"),
+            f"{worker.instance[:8]} ",
+            f"{worker.predictions:>8,} calls  {worker.cpu:>4.0%} CPU  "
+            f"{worker.memory / _MEBI:>4.0f} MiB  {worker.threads} threads",
+        )
+        for worker in glance.totals.workers
+    ]

@@ -1,0 +1,95 @@
+"""What is observed: a FastAPI service that tells whether a flight will land late. One line of it is mlobs."""
+
+from __future__ import annotations
+
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Annotated, Any, Final
+
+import uvicorn
+from fastapi import Body, FastAPI, HTTPException
+from opentelemetry import trace
+from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export import BatchSpanProcessor
+from opentelemetry.sdk.trace.sampling import ParentBasedTraceIdRatio
+from uvicorn.supervisors import Multiprocess
+
+import mlobs
+from mlobs.demo.delay_model import DelayModel
+from mlobs.demo.orphan import end_with_parent
+from mlobs.demo.place import Place
+from mlobs.demo.workers import WORKERS
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+MODEL: Final = "flight-delay"
+_TRACED: Final = 0.02  # the share of requests whose trace is recorded
+_WINDOWS: Final = (10.0, 30.0)  # seconds; a service in earnest has hours and days
+_KEEP_ALIVE: Final = 60  # seconds; longer than any pause of the traffic
+
+
+def create() -> FastAPI:
+    """Return the application; its model is loaded when a worker starts."""
+    app = FastAPI(title=MODEL, lifespan=_lifespan)
+    tracer = _tracer()
+
+    @app.post("/predict")
+    async def predict(flight: Annotated[dict[str, Any], Body()]) -> dict[str, float]:
+        with tracer.start_as_current_span("POST /predict", kind=trace.SpanKind.SERVER):
+            try:  # on the event loop: a fraction of a millisecond is not worth a thread
+                return {"late": app.state.predict(flight)}
+            except (KeyError, TypeError, ValueError) as error:
+                raise HTTPException(422, detail=f"{type(error).__name__}: {error}") from error
+
+    return app
+
+
+@asynccontextmanager
+async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
+    end_with_parent()
+    place = Place.from_environment()
+    try:
+        mlobs.configure(windows=_WINDOWS)
+        model = DelayModel.load(place.model)
+
+        @mlobs.observe(model=MODEL, version="1", reference=place.reference)
+        def predict(flight: dict[str, Any]) -> float:
+            return model.probability(flight)
+
+        app.state.predict = predict
+    except Exception as error:
+        place.leave("failed", f"{type(error).__name__}: {error}")
+        raise
+    place.leave("ready", "")
+    yield
+    mlobs.shutdown()
+
+
+def _tracer() -> trace.Tracer:
+    provider = TracerProvider(sampler=ParentBasedTraceIdRatio(_TRACED))
+    provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter(), schedule_delay_millis=1000))
+    trace.set_tracer_provider(provider)
+    return provider.get_tracer(MODEL)
+
+
+def main() -> None:
+    """Serve with uvicorn's own supervisor and worker processes until told to stop."""
+    end_with_parent()
+    config = uvicorn.Config(
+        "mlobs.demo.service:create",
+        factory=True,
+        host="127.0.0.1",
+        port=0,
+        workers=WORKERS,
+        access_log=False,
+        log_level="warning",
+        timeout_keep_alive=_KEEP_ALIVE,
+    )
+    listening = config.bind_socket()
+    Place.from_environment().leave("port", str(listening.getsockname()[1]))
+    Multiprocess(config, sockets=[listening]).run()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,186 @@
+"""The run: learn, serve, send winter, send spring, and compare what was counted with what was sent."""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+from mlobs.demo.glance import Glance
+from mlobs.demo.history import History
+from mlobs.demo.ledger import Ledger
+from mlobs.demo.outcome import Outcome, Season
+from mlobs.demo.place import Place
+from mlobs.demo.preparation import prepare
+from mlobs.demo.receiver import Receiver
+from mlobs.demo.totals import Totals
+from mlobs.demo.traffic import Traffic, requests
+from mlobs.demo.verdicts import verdicts
+from mlobs.demo.workers import Workers
+from mlobs.errors import MlobsError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from mlobs.demo.narrator import Narrator
+    from mlobs.demo.traffic import Answer
+    from mlobs.profile import Profile
+
+_REQUESTS: Final = 6000  # what a short run tries to reach, for clear verdicts
+_RATE: Final = 200.0  # requests a second of a long one
+_TICK: Final = 0.25  # seconds between two looks
+_PATIENCE: Final = 20.0  # seconds in which all that was sent must have been counted
+
+
+class Script(NamedTuple):
+    """How a run goes: seconds of traffic; requests a second, None for as many as clear verdicts take; the dice."""
+
+    seconds: float = 60.0
+    rate: float | None = None
+    seed: int = 0
+
+    @property
+    def pace(self) -> float:
+        """Requests a second."""
+        return self.rate or max(_RATE, _REQUESTS / self.seconds)
+
+
+class _Part(NamedTuple):
+    name: str
+    flights: pd.DataFrame
+    seconds: float
+
+
+def play(script: Script, narrator: Narrator) -> Outcome:
+    """Run from the data to the verdicts; nothing is left behind, whatever ends it. What fails is one clear MlobsError."""
+    began = time.monotonic()
+    ledger = Ledger()
+    with tempfile.TemporaryDirectory(prefix="mlobs-demo-") as folder, Receiver(ledger) as receiver:
+        place = Place(Path(folder))
+        flights, profile = prepare(place, narrator, script.seed)
+        with Workers(place, receiver.endpoint) as workers:
+            with narrator.step("Starting two uvicorn workers"):
+                traffic = Traffic(workers.wait(), script.pace)
+            run = _Run(script, narrator, ledger=ledger, workers=workers, traffic=traffic, profile=profile)
+            try:
+                winter = run.season(
+                    "January to March, held out",
+                    [_Part("winter flights the model never saw", flights.winter, 0.4 * script.seconds)],
+                )
+                spring = run.season(
+                    "April and May",
+                    [
+                        _Part("flights of April", flights.april, 0.3 * script.seconds),
+                        _Part("flights of May", flights.may, 0.3 * script.seconds),
+                    ],
+                )
+            finally:
+                narrator.close()
+    return Outcome(
+        sent=traffic.sent,
+        malformed=traffic.malformed,
+        totals=ledger.totals(),
+        winter=winter,
+        spring=spring,
+        auc=run.auc,
+        first_numbers=run.first_numbers - began,
+    )
+
+
+class _Run:
+    """The traffic of one run, season by season, on the thread that tells it."""
+
+    def __init__(
+        self,
+        script: Script,
+        narrator: Narrator,
+        *,
+        ledger: Ledger,
+        workers: Workers,
+        traffic: Traffic,
+        profile: Profile,
+    ) -> None:
+        self._script = script
+        self._narrator = narrator
+        self._ledger = ledger
+        self._workers = workers
+        self._traffic = traffic
+        self._profile = profile
+        self._history = History(time.monotonic())
+        self._before = Totals()  # when the season began
+        self._elapsed = 0.0  # seconds of traffic in the parts that have ended
+        self.auc: dict[str, float] = {}
+        self.first_numbers = 0.0  # on the monotonic clock
+
+    def season(self, name: str, parts: list[_Part]) -> Season:
+        """Send the parts of a season; return when every request of it has been counted."""
+        self._before = self._ledger.totals()
+        for part in parts:
+            self._send(part)
+        self._settle(parts[-1].name)
+        totals = self._ledger.totals().since(self._before)
+        return Season(name, totals, verdicts(self._profile, totals))
+
+    def _send(self, part: _Part) -> None:
+        answered = len(self._traffic.answers)
+        began = time.monotonic()
+        with self._traffic.sending(requests(part.flights, self._script.seed)):
+            while (passed := time.monotonic() - began) < part.seconds:
+                self._look(part.name, self._elapsed + passed)
+                time.sleep(min(_TICK, part.seconds - passed))
+        self._elapsed += part.seconds
+        self.auc[part.name] = _auc(self._traffic.answers[answered:])
+
+    def _settle(self, part: str) -> None:
+        """Wait until every worker has reported after its last answer, and all that was sent is counted."""
+        answered = time.time_ns()
+        deadline = time.monotonic() + _PATIENCE
+        while True:
+            totals = self._look(part, self._elapsed, settling=True)
+            reported = all(worker.heard > answered for worker in totals.workers)
+            counted = totals.predictions, totals.errors
+            if reported and counted == (self._traffic.sent, self._traffic.malformed):
+                return
+            if time.monotonic() > deadline:
+                raise MlobsError(
+                    f"{self._traffic.sent:,} requests were answered, {self._traffic.malformed:,} of them malformed, but "
+                    f"{_PATIENCE:.0f} s later mlobs had counted {counted[0]:,} and {counted[1]:,}. Either a worker "
+                    "cannot reach the demo's receiver, or this is a defect of mlobs worth reporting."
+                )
+            time.sleep(_TICK)
+
+    def _look(self, part: str, elapsed: float, *, settling: bool = False) -> Totals:
+        """Take one reading, check that all is well, and show it."""
+        totals = self._ledger.totals()
+        now = time.monotonic()
+        self._history.add(now, totals)
+        if totals.predictions and not self.first_numbers:
+            self.first_numbers = now
+        glance = Glance(
+            part=part,
+            elapsed=elapsed,
+            seconds=self._script.seconds,
+            settling=settling,
+            sent=self._traffic.sent,
+            malformed=self._traffic.malformed,
+            totals=totals,
+            rate=self._history.rate(),
+            rates=self._history.rates(),
+            recent=self._history.durations(),
+            drifts=verdicts(self._profile, totals.since(self._before)),
+        )
+        self._narrator.show(glance)
+        self._traffic.check()
+        self._workers.check()
+        return totals
+
+
+def _auc(answers: list[Answer]) -> float:
+    """Return the area under the ROC curve, NaN where all flights were late or none was."""
+    from sklearn.metrics import roc_auc_score
+
+    late = [answer.late for answer in answers]
+    if len(set(late)) < 2:
+        return float("nan")
+    return float(roc_auc_score(late, [answer.probability for answer in answers]))

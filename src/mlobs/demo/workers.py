@@ -1,0 +1,100 @@
+"""The service's processes: started, waited for, watched and ended."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from contextlib import suppress
+from typing import TYPE_CHECKING, Final
+
+from mlobs.demo.place import VARIABLE, Place
+from mlobs.errors import MlobsError
+
+if TYPE_CHECKING:
+    from types import TracebackType
+
+    from typing_extensions import Self
+
+WORKERS: Final = 2
+_LOOK: Final = 0.05  # seconds between two looks at a starting worker
+_GRACE: Final = 8.0  # seconds that a stopping service has before it is killed
+_SINGLE: Final = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
+
+
+class Workers:
+    """The uvicorn supervisor and its worker processes, alive while the `with` block runs.
+
+    ``place`` holds the model and its profile; ``endpoint`` is where the workers' telemetry goes.
+    """
+
+    def __init__(self, place: Place, endpoint: str, *, start_timeout: float = 60.0) -> None:
+        self._place = place
+        self._environment = environment(place, endpoint)
+        self._start_timeout = start_timeout
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def __enter__(self) -> Self:
+        with self._place.log.open("wb") as log:
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", "mlobs.demo.service"],
+                env=self._environment,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,  # Ctrl-C is for us; the service is ended in order
+            )
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        process = self._process
+        if process is None:
+            return
+        process.terminate()
+        try:
+            process.wait(_GRACE)
+        except subprocess.TimeoutExpired:
+            with suppress(OSError):
+                os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+
+    def wait(self) -> int:
+        """Return the port once every worker serves."""
+        deadline = time.monotonic() + self._start_timeout
+        while len(self._place.notes("ready")) < WORKERS:
+            self.check()
+            if time.monotonic() > deadline:
+                raise MlobsError(self._said(f"The demo's workers did not start within {self._start_timeout:.0f} s"))
+            time.sleep(_LOOK)
+        return int(self._place.notes("port")[0])
+
+    def check(self) -> None:
+        """Raise MlobsError, with one clear line, if a worker could not start or has died, or the service has ended."""
+        for reason in self._place.notes("failed"):
+            raise MlobsError(f"A worker of the demo could not start: {reason}")
+        if self._process is None or self._process.poll() is not None:
+            raise MlobsError(self._said("The demo's service ended by itself"))
+        if len(self._place.notes("ready")) > WORKERS:
+            raise MlobsError(self._said("A worker of the demo died while serving, so the sums cannot be exact"))
+
+    def _said(self, what: str) -> str:
+        words = self._place.last_words()
+        return f"{what}. The service's last words: {words}" if words else f"{what}; the service said nothing."
+
+
+def environment(place: Place, endpoint: str) -> dict[str, str]:
+    """Return the workers' environment: ours without the telemetry settings of other programs, and with the demo's."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(("OTEL_", "MLOBS_"))}
+    return {
+        **kept,
+        **dict.fromkeys(_SINGLE, "1"),  # one row is no work to share out: threads would wait for each other
+        VARIABLE: str(place.folder),
+        "OTEL_EXPORTER_OTLP_COMPRESSION": "gzip",
+        "OTEL_EXPORTER_OTLP_ENDPOINT": endpoint,
+        "OTEL_METRIC_EXPORT_INTERVAL": "1000",
+        "OTEL_SERVICE_NAME": "flight-delay",
+        "NO_PROXY": "127.0.0.1",
+        "no_proxy": "127.0.0.1",
+    }

@@ -1,0 +1,1 @@
+"""Talks to OpenTelemetry: names, points, spans, exporters. Knows no sketch."""

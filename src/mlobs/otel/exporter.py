@@ -1,0 +1,122 @@
+"""The ways metrics leave the process: OTLP/HTTP by mlobs itself, or any MetricExporter of OpenTelemetry."""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING, Protocol
+
+from mlobs.otel.deltas import Deltas
+from mlobs.otel.endpoint import Endpoint, protocol
+from mlobs.otel.http import Answer, Http
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from opentelemetry.sdk.metrics.export import MetricExporter
+    from opentelemetry.sdk.resources import Resource
+
+    from mlobs.otel.points import Collected
+
+_logger = logging.getLogger("mlobs")
+
+
+class Exporter(Protocol):
+    """Sends what was collected. Values are cumulative, so a failed export loses nothing: the next one has it."""
+
+    def export(self, collected: Collected, timeout: float) -> Answer:
+        """Send once, within about ``timeout`` seconds. Never raises."""
+
+    def close(self) -> None:
+        """Let go of what is held."""
+
+
+class OtlpExporter:
+    """OTLP over HTTP with protobuf bytes made by `wire`."""
+
+    def __init__(self, endpoint: Endpoint, resource: Resource, *, delta: bool) -> None:
+        self._http = Http(endpoint)
+        self._resource = dict(resource.attributes)
+        self._deltas = Deltas() if delta else None
+
+    def export(self, collected: Collected, timeout: float) -> Answer:
+        """Encode, send, and remember what arrived."""
+        from mlobs.otel import wire  # noqa: PLC0415 - protobuf is loaded by the export thread, not by a start
+
+        fresh = self._deltas.since(collected) if self._deltas else collected
+        answer = self._http.post(wire.encode(fresh, self._resource, delta=self._deltas is not None), timeout)
+        if answer.delivered and self._deltas:
+            self._deltas.arrived(collected)
+        if answer.delivered and answer.body:
+            rejected = wire.rejected(answer.body)
+            if rejected:
+                return answer._replace(problem=f"{self._http.endpoint.url} rejected {rejected}")
+        return answer
+
+    def close(self) -> None:
+        """Nothing is held between exports."""
+
+
+class SdkExporter:
+    """Any `opentelemetry.sdk.metrics.export.MetricExporter`: gRPC, console, in memory, the user's own."""
+
+    def __init__(self, exporter: MetricExporter, resource: Resource, *, delta: bool) -> None:
+        self._exporter = exporter
+        self._resource = resource
+        self._deltas = Deltas() if delta else None
+
+    def export(self, collected: Collected, timeout: float) -> Answer:
+        """Hand over the SDK's dataclasses."""
+        from opentelemetry.sdk.metrics.export import MetricExportResult  # noqa: PLC0415 - only where it is used
+
+        from mlobs.otel.metricsdata import metrics_data  # noqa: PLC0415 - only where it is used
+
+        fresh = self._deltas.since(collected) if self._deltas else collected
+        data = metrics_data(fresh, self._resource, delta=self._deltas is not None)
+        name = type(self._exporter).__name__
+        try:
+            result = self._exporter.export(data, timeout_millis=timeout * 1000)
+        except Exception as error:  # noqa: BLE001 - a foreign exporter may raise anything
+            return Answer(delivered=False, retryable=True, problem=f"{name} raised {type(error).__name__}: {error}")
+        if result is not MetricExportResult.SUCCESS:
+            return Answer(delivered=False, retryable=True, problem=f"{name} reported a failure")
+        if self._deltas:
+            self._deltas.arrived(collected)
+        return Answer(delivered=True)
+
+    def close(self) -> None:
+        """Shut the exporter down."""
+        self._exporter.shutdown()
+
+
+def exporter(
+    environ: Mapping[str, str],
+    resource: Resource,
+    *,
+    endpoint: str | None = None,
+    given: MetricExporter | None = None,
+) -> Exporter | None:
+    """The exporter that the environment asks for, or ``given``; None where metrics go nowhere or are scraped.
+
+    OTEL_METRICS_EXPORTER: ``otlp`` (default), ``console``, ``prometheus``, ``none``.
+    OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE: ``cumulative`` (default), ``delta``, ``lowmemory``.
+    """
+    preference = environ.get("OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE", "").strip().lower()
+    delta = preference in ("delta", "lowmemory")
+    if given is not None:
+        return SdkExporter(given, resource, delta=delta)
+    wanted = (environ.get("OTEL_METRICS_EXPORTER", "").strip() or "otlp").split(",")[0].strip().lower()
+    if wanted in ("none", "prometheus"):
+        return None
+    if wanted == "console":
+        from opentelemetry.sdk.metrics.export import ConsoleMetricExporter  # noqa: PLC0415 - only where it is used
+
+        return SdkExporter(ConsoleMetricExporter(), resource, delta=delta)
+    if wanted != "otlp":
+        _logger.warning("OTEL_METRICS_EXPORTER=%r is none of otlp, console, prometheus, none: using otlp", wanted)
+    if protocol(environ, "metrics") == "grpc":
+        from opentelemetry.exporter.otlp.proto.grpc.metric_exporter import (  # noqa: PLC0415 - only where it is used
+            OTLPMetricExporter,
+        )
+
+        return SdkExporter(OTLPMetricExporter(endpoint=endpoint), resource, delta=delta)
+    return OtlpExporter(Endpoint.of(environ, "metrics", base=endpoint), resource, delta=delta)

@@ -1,0 +1,84 @@
+"""OTLP over HTTP: one POST of protobuf bytes, and what came of it."""
+
+from __future__ import annotations
+
+import gzip
+import ssl
+import urllib.error
+import urllib.request
+import zlib
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+if TYPE_CHECKING:
+    from mlobs.otel.endpoint import Endpoint
+
+_RETRYABLE: Final = frozenset({408, 429, 502, 503, 504})  # 408 beside the specification's four: a slow proxy
+_UNAUTHORISED: Final = frozenset({401, 403})
+_NOT_FOUND: Final = 404
+
+
+class Answer(NamedTuple):
+    """What came of a request: ``body`` is the server's, ``problem`` says in a line what failed and the cure."""
+
+    delivered: bool
+    retryable: bool = False
+    body: bytes = b""
+    problem: str = ""
+
+
+class Http:
+    """Posts to one endpoint. No connection is kept: an export is rare, and a kept one does not survive a fork."""
+
+    def __init__(self, endpoint: Endpoint) -> None:
+        """Raises OSError where a certificate cannot be read."""
+        self.endpoint = endpoint
+        handlers: list[urllib.request.BaseHandler] = []
+        if endpoint.url.startswith("https:"):
+            trust = ssl.create_default_context(cafile=endpoint.certificate)
+            if endpoint.client_certificate:
+                trust.load_cert_chain(endpoint.client_certificate, endpoint.client_key)
+            handlers.append(urllib.request.HTTPSHandler(context=trust))
+        self._opener = urllib.request.build_opener(*handlers)
+        self._headers = {
+            "Content-Type": "application/x-protobuf",
+            "User-Agent": "mlobs",
+            **dict(endpoint.headers),
+        }
+        if endpoint.compression != "none":
+            self._headers["Content-Encoding"] = endpoint.compression
+
+    def post(self, body: bytes, timeout: float) -> Answer:
+        """Send once; ``timeout`` seconds a socket operation, never longer than the endpoint's own. Never raises."""
+        if self.endpoint.compression == "gzip":
+            body = gzip.compress(body, compresslevel=6)
+        elif self.endpoint.compression == "deflate":
+            body = zlib.compress(body)
+        return self._post(body, min(timeout, self.endpoint.timeout))
+
+    def _post(self, body: bytes, timeout: float) -> Answer:
+        url = self.endpoint.url
+        try:
+            request = urllib.request.Request(url, data=body, headers=self._headers, method="POST")  # noqa: S310 - the operator's own endpoint
+            with self._opener.open(request, timeout=timeout) as response:
+                return Answer(delivered=True, body=response.read(65536))
+        except urllib.error.HTTPError as error:
+            error.close()
+            cure = "Check what listens there."
+            if error.code in _UNAUTHORISED:
+                cure = "Set OTEL_EXPORTER_OTLP_HEADERS."
+            elif error.code == _NOT_FOUND:
+                cure = "Point OTEL_EXPORTER_OTLP_ENDPOINT at an OTLP/HTTP receiver, port 4318 by custom."
+            return Answer(
+                delivered=False,
+                retryable=error.code in _RETRYABLE,
+                problem=f"{url} answered {error.code} {error.reason}. {cure}",
+            )
+        except Exception as error:  # noqa: BLE001 - sockets, TLS, proxies and malformed answers: none may reach the host
+            reason = getattr(error, "reason", error)
+            return Answer(
+                delivered=False,
+                retryable=True,
+                problem=f"{url} cannot be reached ({reason}). Start an OTLP/HTTP receiver there, or set "
+                "OTEL_EXPORTER_OTLP_ENDPOINT, or turn the export off with OTEL_METRICS_EXPORTER=none and "
+                "OTEL_TRACES_EXPORTER=none.",
+            )

@@ -1,0 +1,121 @@
+"""Counts as points: what the exporters send, free of any encoding.
+
+Values are cumulative since ``start``; an exporter that must send deltas subtracts for itself.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from mlobs.otel.names import Instrument
+
+
+class Attributes:
+    """An immutable attribute set, kept by whoever owns the series so that its encoding is made once.
+
+    ``base`` is a set that this one extends: the features of a model share the model's part.
+    """
+
+    __slots__ = ("base", "encoded", "pairs")
+
+    def __init__(self, *pairs: tuple[str, str], base: Attributes | None = None) -> None:
+        self.pairs = pairs
+        self.base = base
+        self.encoded: bytes | None = None
+
+    def items(self) -> tuple[tuple[str, str], ...]:
+        """All pairs, the base's first."""
+        return self.pairs if self.base is None else self.base.items() + self.pairs
+
+    def extended(self, *pairs: tuple[str, str]) -> Attributes:
+        """A set with these pairs more."""
+        return Attributes(*pairs, base=self)
+
+
+NO_ATTRIBUTES = Attributes()
+
+
+class Numbers(NamedTuple):
+    """Numbers of one instrument that share a set of attributes; ``each`` tells them apart, value by value."""
+
+    instrument: Instrument
+    attributes: Attributes
+    values: Sequence[float]
+    each: Sequence[Attributes] = (NO_ATTRIBUTES,)
+
+    @property
+    def series(self) -> int:
+        """How many series these are."""
+        return len(self.values)
+
+
+class Exemplar(NamedTuple):
+    """One measured value and the span it was measured in."""
+
+    value: float
+    time_unix_nano: int
+    trace_id: int
+    span_id: int
+
+
+class Histogram(NamedTuple):
+    """A histogram with explicit bounds; bucket i holds values <= bounds[i], the last one the rest."""
+
+    instrument: Instrument
+    attributes: Attributes
+    bounds: Sequence[float]
+    counts: Sequence[int]
+    total: float
+    low: float
+    high: float
+    exemplars: Sequence[Exemplar] = ()
+
+    @property
+    def series(self) -> int:
+        """One."""
+        return 1
+
+
+class Exponential(NamedTuple):
+    """A base-2 exponential histogram as OTLP defines it; ``total`` is None where values may be negative."""
+
+    instrument: Instrument
+    attributes: Attributes
+    scale: int
+    zero_count: int
+    positive_offset: int
+    positive: Sequence[int]
+    negative_offset: int
+    negative: Sequence[int]
+    total: float | None
+    low: float
+    high: float
+
+    @property
+    def series(self) -> int:
+        """One."""
+        return 1
+
+    @property
+    def count(self) -> int:
+        """How many values."""
+        return self.zero_count + sum(self.positive) + sum(self.negative)
+
+
+Points = Numbers | Histogram | Exponential
+
+
+class Collected(NamedTuple):
+    """Everything one process says at one moment."""
+
+    start_unix_nano: int
+    time_unix_nano: int
+    points: list[Points]
+
+    @property
+    def series(self) -> int:
+        """How many series that is."""
+        return sum(points.series for points in self.points)

@@ -1,0 +1,41 @@
+"""Who is speaking: the OpenTelemetry resource of this process."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import uuid
+from typing import TYPE_CHECKING, Final
+
+from opentelemetry import trace
+from opentelemetry.sdk.resources import OTELResourceDetector, Resource
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+INSTANCE: Final = "service.instance.id"
+
+
+def resource(extra: Mapping[str, str], *, forked: bool) -> Resource:
+    """The tracer provider's resource if the user set one, else the environment's, with ``extra`` on top.
+
+    ``service.instance.id`` is unique to this process, for interleaved counters of two processes read as resets: a
+    forked or spawned worker adds its process id to an id that it shares with its parent.
+    """
+    given = getattr(trace.get_tracer_provider(), "resource", None)
+    base = given if isinstance(given, Resource) else _from_environment()
+    base = base.merge(Resource(dict(extra)))
+    instance = base.attributes.get(INSTANCE)
+    if not instance:
+        return base.merge(Resource({INSTANCE: str(uuid.uuid4())}))
+    if forked or multiprocessing.parent_process() is not None:
+        return base.merge(Resource({INSTANCE: f"{instance}-{os.getpid()}"}))
+    return base
+
+
+def _from_environment() -> Resource:
+    try:
+        return Resource.create()
+    except RuntimeError:  # the interpreter is shutting down, and detectors run on threads of an executor
+        found = OTELResourceDetector().detect()
+        return Resource({"service.name": "unknown_service"}).merge(found)

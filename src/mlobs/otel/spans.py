@@ -1,0 +1,129 @@
+"""Spans of observed calls: whose tracer makes them, and how they leave where the user set no provider."""
+
+from __future__ import annotations
+
+import logging
+from collections import deque
+from typing import TYPE_CHECKING, Any, Final
+
+from opentelemetry import trace
+
+from mlobs.otel import names
+from mlobs.otel.endpoint import Endpoint, protocol
+from mlobs.otel.http import Answer, Http
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from opentelemetry.sdk.resources import Resource
+    from opentelemetry.sdk.trace import ReadableSpan
+    from opentelemetry.sdk.trace.export import SpanExporter
+    from opentelemetry.trace import Tracer, TracerProvider
+
+_logger = logging.getLogger("mlobs")
+_QUEUE: Final = 2048  # spans, as OTEL_BSP_MAX_QUEUE_SIZE's default
+_BATCH: Final = 512
+
+
+class Spans:
+    """Gives the tracer of mlobs' spans.
+
+    If the user (or ``opentelemetry-instrument``) set a tracer provider, spans are theirs. If not, mlobs has a
+    provider of its own, which is not made global: its spans wait in a bounded queue and go out with the metrics.
+    """
+
+    def __init__(
+        self,
+        environ: Mapping[str, str],
+        resource: Callable[[], Resource],
+        dropped: Callable[[str, int], None],
+        *,
+        endpoint: str | None = None,
+        provider: TracerProvider | None = None,
+    ) -> None:
+        self._environ = environ
+        self._resource = resource
+        self._dropped = dropped
+        self._endpoint = endpoint
+        self._given = provider
+        self._provider: TracerProvider | None = None
+        self._tracer: Tracer | None = None
+        self._queue: deque[ReadableSpan] = deque()
+        self._exporter: SpanExporter | Http | None = None
+
+    @property
+    def tracer(self) -> Tracer:
+        """The tracer, looked up again whenever the user's provider changes."""
+        provider = self._given or trace.get_tracer_provider()
+        if isinstance(provider, trace.ProxyTracerProvider):
+            provider = self._own()
+        if provider is not self._provider or self._tracer is None:
+            self._provider = provider
+            self._tracer = provider.get_tracer(names.SCOPE)
+        return self._tracer
+
+    def _own(self) -> TracerProvider:
+        if self._provider is not None and not isinstance(self._provider, trace.ProxyTracerProvider):
+            return self._provider
+        wanted = (self._environ.get("OTEL_TRACES_EXPORTER", "").strip() or "otlp").split(",")[0].strip().lower()
+        if wanted == "none" or self._environ.get("OTEL_SDK_DISABLED", "").strip().lower() == "true":
+            return trace.NoOpTracerProvider()
+        from opentelemetry.sdk.trace import SpanProcessor, TracerProvider  # noqa: PLC0415 - not at import
+
+        queue, dropped = self._queue, self._dropped
+
+        class Enqueue(SpanProcessor):
+            """Puts a finished span in the queue."""
+
+            def on_end(self, span: ReadableSpan) -> None:
+                if not span.context.trace_flags.sampled:
+                    return
+                if len(queue) >= _QUEUE:
+                    dropped("span_queue_full", 1)
+                else:
+                    queue.append(span)
+
+        provider = TracerProvider(resource=self._resource(), shutdown_on_exit=False)
+        provider.add_span_processor(Enqueue())
+        self._exporter = self._make_exporter(wanted)
+        return provider
+
+    def _make_exporter(self, wanted: str) -> SpanExporter | Http:
+        if wanted == "console":
+            from opentelemetry.sdk.trace.export import ConsoleSpanExporter  # noqa: PLC0415 - only where it is used
+
+            return ConsoleSpanExporter()
+        if wanted != "otlp":
+            _logger.warning("OTEL_TRACES_EXPORTER=%r is none of otlp, console, none: using otlp", wanted)
+        if protocol(self._environ, "traces") == "grpc":
+            from opentelemetry.exporter.otlp.proto.grpc.trace_exporter import (  # noqa: PLC0415 - only where it is used
+                OTLPSpanExporter,
+            )
+
+            return OTLPSpanExporter(endpoint=self._endpoint)
+        return Http(Endpoint.of(self._environ, "traces", base=self._endpoint))
+
+    def flush(self, timeout: float) -> Answer:
+        """Send what waits in the queue; what cannot be sent now but may be later stays there. Never raises."""
+        while self._queue:
+            batch = [self._queue.popleft() for _ in range(min(_BATCH, len(self._queue)))]
+            answer = self._send(batch, timeout)
+            if not answer.delivered:
+                if answer.retryable:
+                    self._queue.extendleft(reversed(batch))
+                else:
+                    self._dropped("span_refused", len(batch))
+                return answer
+        return Answer(delivered=True)
+
+    def _send(self, batch: Sequence[ReadableSpan], timeout: float) -> Answer:
+        exporter: Any = self._exporter
+        if isinstance(exporter, Http):
+            from opentelemetry.exporter.otlp.proto.common.trace_encoder import encode_spans  # noqa: PLC0415 - not at import
+
+            return exporter.post(encode_spans(batch).SerializeToString(), timeout)
+        from opentelemetry.sdk.trace.export import SpanExportResult  # noqa: PLC0415 - not at import
+
+        result = exporter.export(batch)
+        delivered = result is SpanExportResult.SUCCESS
+        return Answer(delivered, retryable=True, problem="" if delivered else f"{type(exporter).__name__} failed")

@@ -1,0 +1,84 @@
+"""From data to the features of a profile, in one pass."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
+
+from mlobs.errors import ProfileError
+from mlobs.profile.kind import KINDS, Kind
+from mlobs.profile.table import Table
+
+if TYPE_CHECKING:
+    from mlobs.profile.feature import Feature
+
+MOST: Final = 20
+_END: Final = object()
+
+
+class Built(NamedTuple):
+    """What a profile is made of."""
+
+    inputs: tuple[Feature, ...]
+    outputs: tuple[Feature, ...]
+    rows: int
+
+
+def build(
+    data: Any,  # noqa: ANN401 - any container mlobs reads
+    outputs: Any,  # noqa: ANN401 - any container mlobs reads
+    kinds: Mapping[str, Kind],
+    bins: int,
+    like: tuple[tuple[Feature, ...], tuple[Feature, ...]] | None,
+) -> Built:
+    """Read data and outputs once, batch after batch. Raises ProfileError and UnreadableError."""
+    _check(kinds, bins, told=like is not None)
+    ins = Table("input", kinds, like[0] if like else None)
+    outs = Table("output", kinds, like[1] if like else None)
+    for batch, answers in _pairs(data, outputs):
+        rows = ins.add(batch)
+        answered = rows if answers is None else outs.add(answers)
+        if answered != rows:
+            raise ProfileError(f"{rows} rows of inputs come with {answered} outputs. Give one output for each row.")
+    if not ins.rows and like is None:
+        raise ProfileError("there are no rows to build a profile from. Give the data the model learned from.")
+    if outs.rows != ins.rows and outs.names:
+        raise ProfileError(f"{ins.rows} rows of inputs come with {outs.rows} outputs. Give outputs with every batch.")
+    unknown = sorted(set(kinds) - {*ins.names, *outs.names})
+    if unknown:
+        raise ProfileError(
+            f"kinds= names columns that are not there: {unknown}. There are {[*ins.names, *outs.names]}."
+        )
+    return Built(ins.features(bins), outs.features(bins), ins.rows)
+
+
+def _check(kinds: Mapping[str, Kind], bins: int, *, told: bool) -> None:
+    if not 1 <= bins <= MOST:
+        raise ProfileError(f"bins={bins!r} cannot be: choose from 1 to {MOST}; 10 is usual.")
+    if told and kinds:
+        raise ProfileError("like= settles the kinds of all columns. Leave kinds= out.")
+    for name, kind in kinds.items():
+        if kind not in KINDS:
+            raise ProfileError(f"kinds={{{name!r}: {kind!r}}} cannot be: choose one of {', '.join(KINDS)}.")
+
+
+def _pairs(data: Any, outputs: Any) -> Iterator[tuple[Any, Any]]:  # noqa: ANN401 - any container mlobs reads
+    """Batches of inputs, each with its outputs or None."""
+    if not isinstance(data, Iterator):
+        yield data, outputs
+    elif outputs is None:
+        for batch in data:
+            yield batch if isinstance(batch, tuple) and len(batch) == 2 else (batch, None)
+    elif isinstance(outputs, Iterator):
+        for batch in data:
+            answers = next(outputs, _END)
+            if answers is _END:
+                raise ProfileError("the outputs end before the data does. Give one batch of outputs for each of data.")
+            yield batch, answers
+        if next(outputs, _END) is not _END:
+            raise ProfileError("the data ends before the outputs do. Give one batch of outputs for each of data.")
+    else:
+        raise ProfileError(
+            "data comes in batches and outputs in one piece. "
+            "Let the batches be pairs (inputs, outputs), or give an iterator of outputs."
+        )

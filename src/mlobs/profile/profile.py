@@ -1,0 +1,151 @@
+"""What a model's data looked like when it was made."""
+
+from __future__ import annotations
+
+import datetime as dt
+import time
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from mlobs.errors import ProfileError
+from mlobs.profile import file
+from mlobs.profile.build import build
+from mlobs.profile.feature import Feature, make_cuts
+from mlobs.sketch import Categories, Cuts
+
+if TYPE_CHECKING:
+    import os
+    from collections.abc import Callable, Mapping
+
+    from mlobs.profile.kind import Kind
+
+
+@dataclass(frozen=True, eq=False)
+class Profile:
+    """The reference that traffic is compared with: every column's bins and counts, and nothing of any single row.
+
+    Build one from the data the model learned from, and save it beside the model::
+
+        mlobs.Profile.build(training_data, outputs=predictions).save("reference.json")
+
+    created: ISO 8601 in UTC. Two profiles are equal when their ids are, whenever they were created.
+    """
+
+    inputs: tuple[Feature, ...]
+    outputs: tuple[Feature, ...]
+    rows: int
+    created: str
+    model: str | None = None
+    version: str | None = None
+
+    @classmethod
+    def build(
+        cls,
+        data: Any,  # noqa: ANN401 - any container mlobs reads
+        *,
+        outputs: Any = None,  # noqa: ANN401 - any container mlobs reads
+        kinds: Mapping[str, Kind] | None = None,
+        bins: int = 10,
+        like: Profile | None = None,
+        model: str | None = None,
+        version: str | None = None,
+        clock: Callable[[], float] = time.time,
+    ) -> Profile:
+        """Build a profile from data in memory, or in one pass from an iterator of batches larger than memory.
+
+        data: a frame, a 2-D array (columns f0, f1, …), a dict of columns, a list of dicts or rows; or an iterator of
+            such batches. A one-dimensional array, list or series is one column.
+        outputs: what the model answered to these rows, likewise; where data is an iterator, an iterator too, unless
+            the batches are tuples (inputs, outputs). One column without a name is `prediction`, several are
+            `score_0`, `score_1`, …
+        kinds: columns' kinds, where they are not those of the data: numeric, integer, boolean, categorical, text
+            (counted by length), datetime. What does not fit a kind is counted as missing.
+        bins: how many bins of equal share to aim at, from 1 to 20.
+        like: count in another profile's bins, so that the two can be merged.
+
+        Inferred are: boolean, integer, numeric and datetime from dtypes and types; strings are categorical, or text
+        where more than 200 differ and more than half of them are unique; a column without a single value is numeric.
+        Up to 65,536 different values bins are exact quantiles, beyond within 0.1%; counts are exact always.
+        Raises ProfileError for data that makes no profile, UnreadableError for a container mlobs does not read.
+        """
+        made = build(data, outputs, kinds or {}, bins, (like.inputs, like.outputs) if like else None)
+        return cls(*made, _text(clock()), model, version)
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str]) -> Profile:
+        """Read a profile. Raises ProfileError, with reason and cure, for what is absent, damaged, foreign or newer."""
+        return cls(*file.parse(file.read(path), f"the profile {path}"))
+
+    @classmethod
+    def from_json(cls, text: str) -> Profile:
+        """Read a profile from a file's text; errors as `load`."""
+        return cls(*file.parse(text, "the profile"))
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write the profile to a JSON file, all of it or nothing."""
+        file.write(path, self.to_json())
+
+    def to_json(self) -> str:
+        """The text of the profile's file."""
+        return file.dump(self._content())
+
+    @cached_property
+    def id(self) -> str:
+        """16 hexadecimal digits that stand for everything but the time of creation."""
+        return file.identify(self._content())
+
+    def merge(self, *others: Profile) -> Profile:
+        """One profile of all rows; bins have to be the same, see `build(like=...)`. Raises ProfileError."""
+        merged = self
+        for other in others:
+            inputs = _merge_all(merged.inputs, other.inputs)
+            outputs = _merge_all(merged.outputs, other.outputs)
+            created = max(merged.created, other.created)
+            merged = replace(merged, inputs=inputs, outputs=outputs, rows=merged.rows + other.rows, created=created)
+        return merged
+
+    def __eq__(self, other: object) -> bool:
+        return self.id == other.id if isinstance(other, Profile) else NotImplemented
+
+    def __hash__(self) -> int:
+        return hash(self.id)
+
+    def __repr__(self) -> str:
+        of = f" of {self.model} {self.version or ''}".rstrip() if self.model else ""
+        columns = f"{len(self.inputs)} inputs, {len(self.outputs)} outputs"
+        return f"<mlobs.Profile {self.id}{of}: {columns}, {self.rows:,} rows, {self.created}>"
+
+    def _content(self) -> file.Content:
+        return file.Content(self.inputs, self.outputs, self.rows, self.created, self.model, self.version)
+
+
+def _merge_all(mine: tuple[Feature, ...], theirs: tuple[Feature, ...]) -> tuple[Feature, ...]:
+    found = {feature.name: feature for feature in theirs}
+    if {feature.name for feature in mine} != set(found):
+        raise ProfileError(
+            f"profiles of other columns cannot be merged: {sorted(feature.name for feature in mine)} and "
+            f"{sorted(found)}. Build both from the same columns, the second with like=the first."
+        )
+    return tuple(_merge(feature, found[feature.name]) for feature in mine)
+
+
+def _merge(mine: Feature, theirs: Feature) -> Feature:
+    one, other = mine.partition, theirs.partition
+    if mine.kind != theirs.kind or one != other:
+        raise ProfileError(
+            f"profiles with other bins of {mine.name!r} cannot be merged: {mine!r} and {theirs!r}. "
+            "Build the second with like=the first."
+        )
+    joined = mine.partition
+    if isinstance(one, Cuts) and isinstance(other, Cuts):
+        joined = make_cuts(mine.kind, one.edges, min(one.low, other.low), max(one.high, other.high))
+    elif isinstance(one, Categories) and isinstance(other, Categories):
+        joined = Categories(one.names, one.known | other.known)
+    return replace(mine, partition=joined, counts=np.add(mine.counts, theirs.counts))
+
+
+def _text(seconds: float) -> str:
+    return dt.datetime.fromtimestamp(seconds, tz=dt.timezone.utc).isoformat(timespec="seconds").replace("+00:00", "Z")

@@ -1,0 +1,5 @@
+"""What a process uses of its machine."""
+
+from mlobs.resource.process import Process
+
+__all__ = ["Process"]

@@ -1,0 +1,136 @@
+"""What is sent is what OpenTelemetry's own encoder would have sent."""
+
+from __future__ import annotations
+
+import gzip
+from typing import Any
+
+import pytest
+from opentelemetry.exporter.otlp.proto.common.metrics_encoder import encode_metrics
+from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import (
+    ExportMetricsServiceRequest,
+    ExportMetricsServiceResponse,
+)
+from opentelemetry.sdk.resources import Resource
+
+from mlobs.otel import names, wire
+from mlobs.otel.deltas import Deltas
+from mlobs.otel.metricsdata import metrics_data
+from mlobs.otel.points import Attributes, Collected, Exemplar, Exponential, Histogram, Numbers
+
+MODEL = Attributes(("model.name", "m"), ("model.version", "1"))
+BINS = [Attributes(("bin", key)) for key in ("00", "01", "missing")]
+RESOURCE = Resource({"service.name": "s", "n": 3, "ok": True, "share": 0.5, "list": ["a", "b"]})
+
+
+def collected(factor: int = 1, *, time: int = 2_000, total: float | None = 6.5) -> Collected:
+    series = MODEL.extended(("feature", "age €"))
+    return Collected(
+        1_000,
+        time,
+        [
+            Numbers(names.FEATURE_OBSERVATIONS, series, [5 * factor, 0, 2**40 * factor], BINS),
+            Numbers(names.FEATURE_REFERENCE_RATIO, series, [0.25, 0.5, 0.25], BINS),
+            Numbers(names.PREDICTION_ACTIVE, MODEL, [-1]),
+            Numbers(names.PREDICTION_CPU_TIME, MODEL, [1.5 * factor]),
+            Histogram(
+                names.PREDICTION_DURATION, MODEL, [0.1, 1.0], [3 * factor, 0, 1 * factor], 5.5 * factor, 0.01, 5.0,
+                [Exemplar(5.0, 1_500, 2**127 + 1, 2**63 + 1)],
+            ),
+            Exponential(
+                names.FEATURE_VALUE, series, 3, 2 * factor, -4, [1 * factor, 0, 2 * factor], 7, [4 * factor], total,
+                -2.0, 3.0,
+            ),
+        ],
+    )  # fmt: skip
+
+
+def by_name(request: ExportMetricsServiceRequest) -> dict[str, Any]:
+    [resource] = request.resource_metrics
+    [scope] = resource.scope_metrics
+    assert scope.scope.name == "mlobs"
+    return {metric.name: metric for metric in scope.metrics}
+
+
+@pytest.mark.parametrize("delta", [False, True])
+def test_bytes_equal_the_sdk_encoders(delta: bool) -> None:
+    """Decoded, our bytes and the SDK encoder's are the same messages, point by point."""
+    data = collected()
+    ours = ExportMetricsServiceRequest.FromString(wire.encode(data, dict(RESOURCE.attributes), delta=delta))
+    theirs = encode_metrics(metrics_data(data, RESOURCE, delta=delta))
+    assert sorted(ours.resource_metrics[0].resource.attributes, key=str) == sorted(
+        theirs.resource_metrics[0].resource.attributes, key=str
+    )
+    mine, other = by_name(ours), by_name(theirs)
+    assert mine.keys() == other.keys()
+    for name, metric in mine.items():
+        kind = metric.WhichOneof("data")
+        assert kind == other[name].WhichOneof("data")
+        for point, peer in zip(getattr(metric, kind).data_points, getattr(other[name], kind).data_points, strict=True):
+            if kind == "gauge":
+                point.start_time_unix_nano = 0  # a gauge has no beginning; the SDK encoder leaves it out
+            assert point == peer, name
+        del getattr(metric, kind).data_points[:], getattr(other[name], kind).data_points[:]
+        assert metric == other[name]
+
+
+def test_the_sum_is_left_out_where_values_may_be_negative() -> None:
+    """OTLP: sum is optional and must not be there for values that are not monotonic."""
+    for total, has in ((6.5, True), (None, False)):
+        data = collected(total=total)
+        ours = by_name(ExportMetricsServiceRequest.FromString(wire.encode(data, {})))
+        theirs = by_name(encode_metrics(metrics_data(data, RESOURCE)))
+        for request in (ours, theirs):
+            [point] = request["mlobs.feature.value"].exponential_histogram.data_points
+            assert point.HasField("sum") is has
+            assert point.count == 9
+
+
+def test_deltas_add_up_to_the_cumulative_counts() -> None:
+    """Each delivered delta is what is new since the last delivered one; a failed one is merged into the next."""
+    deltas = Deltas()
+    first = deltas.since(collected(1))
+    deltas.arrived(collected(1))
+    lost = deltas.since(collected(3, time=3_000))
+    second = deltas.since(collected(4, time=4_000))
+    assert (first.start_unix_nano, second.start_unix_nano, second.time_unix_nano) == (1_000, 2_000, 4_000)
+    assert lost.points[0].values == [10, 0, 2**41]
+    assert second.points[0].values == [15, 0, 3 * 2**40]
+    assert second.points[1].values == [0.25, 0.5, 0.25]  # a gauge is no delta
+    assert second.points[2].values == [-1]
+    assert second.points[4].counts == [9, 0, 3]
+    assert second.points[4].total == pytest.approx(16.5)
+    assert second.points[5].positive == [3, 0, 6]
+    assert second.points[5].zero_count == 6
+
+
+def test_deltas_of_an_exponential_histogram_that_was_rescaled() -> None:
+    """Counts sent at a finer scale are subtracted at the coarser one."""
+    deltas = Deltas()
+    fine = Exponential(names.FEATURE_VALUE, MODEL, 3, 0, -4, [1, 1, 1, 1], 0, [], 4.0, 0.5, 1.0)
+    coarse = fine._replace(scale=2, positive_offset=-2, positive=[2, 2, 5], total=20.0)
+    deltas.arrived(Collected(0, 1, [fine]))
+    [fresh] = deltas.since(Collected(0, 2, [coarse])).points
+    assert fresh.positive == [0, 0, 5]
+    assert fresh.total == 16.0
+
+
+def test_rejected_points_are_read_from_the_answer() -> None:
+    """A partial success names how many points were refused and why."""
+    response = ExportMetricsServiceResponse()
+    response.partial_success.rejected_data_points = 3
+    response.partial_success.error_message = "out of order"
+    assert wire.rejected(response.SerializeToString()) == "3 points: out of order"
+    assert wire.rejected(ExportMetricsServiceResponse().SerializeToString()) == ""
+
+
+def test_attributes_are_encoded_once_and_compress_well() -> None:
+    """A series keeps its encoded attributes between exports."""
+    data = collected()
+    body = wire.encode(data, {})
+    series = data.points[0].attributes
+    first = series.encoded
+    assert first is not None
+    assert wire.encode(data, {}) == body
+    assert series.encoded is first
+    assert len(gzip.compress(body)) < len(body)
