@@ -17,6 +17,7 @@ DOCUMENTS = sorted(
     [*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md"), *ROOT.glob("*/README.md"), *ROOT.glob("examples/*/README.md")]
 )
 BLOCK = re.compile(r"^```(?P<language>\w+)\n(?P<code>.*?)^```$", re.DOTALL | re.MULTILINE)
+PRINTED = re.compile(r"^print\(.*\)  # (.*)$", re.MULTILINE)
 LINK = re.compile(r"\]\((?!https?://|#)(?P<target>[^)#\s]+)")
 
 
@@ -32,7 +33,10 @@ def name(document: Path) -> str:
 
 @pytest.mark.parametrize("document", [file for file in DOCUMENTS if blocks(file, "python")], ids=name)
 def test_python_blocks_run(document: Path, tmp_path: Path) -> None:
-    """The Python of a document, taken together, runs from top to bottom in an empty folder without a collector."""
+    """The Python of a document, taken together, runs from top to bottom in an empty folder, and prints what it says.
+
+    What a line prints stands beside it: `print(1 + 1)  # 2`.
+    """
     script = tmp_path / "document.py"
     script.write_text("\n".join(blocks(document, "python")), encoding="utf-8")
     environment = {**os.environ, "OTEL_METRICS_EXPORTER": "none", "OTEL_TRACES_EXPORTER": "none"}
@@ -40,7 +44,9 @@ def test_python_blocks_run(document: Path, tmp_path: Path) -> None:
     done = subprocess.run(
         command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False, timeout=60
     )
-    assert (done.returncode, done.stderr) == (0, "")
+    assert done.returncode == 0, done.stderr
+    assert "Traceback" not in done.stderr
+    assert done.stdout.splitlines() == PRINTED.findall(script.read_text("utf-8"))
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=name)
