@@ -3,6 +3,7 @@
 PYTHON ?= python3
 ARGS   ?=
 BIN    := .venv/bin
+BENCH  ?= hot_path fold
 RUN    := $(BIN)/python -m
 
 .DEFAULT_GOAL := help
@@ -26,14 +27,14 @@ check: .venv/.dev  ## lint, format, types, generated docs
 	@$(RUN) mypy
 	@$(BIN)/python docs/make_telemetry.py --check
 
-bench: .venv/.dev  ## run every benchmark, each printing a table
-	@set -e; for script in benchmarks/*.py; do echo; echo "== $$script"; $(BIN)/python "$$script" $(ARGS); done
+bench: .venv/.dev  ## run the benchmarks, each printing a table (BENCH="fold" ARGS="--json")
+	@set -e; for name in $(BENCH); do $(BIN)/python "benchmarks/$$name.py" $(ARGS); done
 
 telemetry: .venv/.dev  ## rewrite docs/telemetry.md from src/mlobs/otel/names.py
 	@$(BIN)/python docs/make_telemetry.py
 
 clean:  ## remove the environments and what tools left
-	rm -rf .venv .nox build dist .hypothesis .mypy_cache .pytest_cache .ruff_cache .benchmarks
+	rm -rf .venv .nox build dist .hypothesis .mypy_cache .pytest_cache .ruff_cache .cache
 	find src integrations tests benchmarks examples docs -name __pycache__ -prune -exec rm -rf {} + 2>/dev/null || true
 
 # A stamp newer than pyproject.toml says that an environment is as it should be.

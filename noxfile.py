@@ -34,7 +34,7 @@ if shutil.which("pyenv"):  # its python3.x commands answer only for the versions
 def tests(session: nox.Session) -> None:
     """Run the core's tests on one Python, with pandas and the newest versions that it takes."""
     session.install(".[profile,prometheus]", *TESTS)
-    session.run("pytest", NEEDS_DEMO, *session.posargs)
+    session.run("python", "-m", "pytest", NEEDS_DEMO, *session.posargs)
 
 
 @nox.session(python="3.10")
@@ -45,21 +45,21 @@ def lowest(session: nox.Session) -> None:
     constraints = Path(session.create_tmp(), "lowest.txt")
     constraints.write_text("\n".join(floor.replace(">=", "==") for floor in floors), encoding="utf-8")
     session.install(".[profile,prometheus]", *TESTS, f"--constraint={constraints}")
-    session.run("pytest", NEEDS_DEMO, *session.posargs)
+    session.run("python", "-m", "pytest", NEEDS_DEMO, *session.posargs)
 
 
 @nox.session(python="3.13")
 def newest(session: nox.Session) -> None:
     """Run every test, the demo's too, on the newest Python with the newest of everything."""
     session.install("--upgrade", "--upgrade-strategy=eager", ".[demo,profile,prometheus]", *TESTS)
-    session.run("pytest", *session.posargs)
+    session.run("python", "-m", "pytest", *session.posargs)
 
 
 @nox.session(python="3.12")
 def wheel(session: nox.Session) -> None:
     """Build the wheel, install it alone, and use it from an empty folder as a user would."""
     session.install("hatchling")
-    dist = tempfile.mkdtemp(dir=session.create_tmp())
+    dist = tempfile.mkdtemp(dir=Path(session.create_tmp()).resolve())
     session.run("python", "-m", "hatchling", "build", "--target=wheel", f"--directory={dist}")
     session.run("pip", "uninstall", "--quiet", "--yes", "hatchling")
     (built,) = Path(dist).glob("*.whl")
@@ -67,7 +67,7 @@ def wheel(session: nox.Session) -> None:
     session.chdir(dist)
     session.run("python", "-c", "import mlobs; print(sorted(mlobs.__all__))")
     session.run("mlobs", "--version")
-    session.run("mlobs", "profile", "nowhere.csv", success_codes=[2])
+    session.run("mlobs", "profile", "nowhere.csv", "-o", "x.json", success_codes=[2])
     session.install(f"{built}[profile]")
     Path(dist, "rows.csv").write_text("temp,carrier\n" + "3.5,UA\n4.5,AA\n" * 50, encoding="utf-8")
     session.run("mlobs", "profile", "rows.csv", "-o", "reference.json")

@@ -45,10 +45,10 @@ def calibrate() -> int:
     """Return how many steps make a predict of about 36 µs on this machine."""
     row = cases(100)[0].row
     taken = []
-    for _ in range(5):
+    for _ in range(15):
         started = perf_counter()
-        model(5_000)(row)
-        taken.append((perf_counter() - started) / 5_000)
+        model(50_000)(row)
+        taken.append((perf_counter() - started) / 50_000)
     return max(1, round(TARGET / median(taken)))
 
 

@@ -8,6 +8,7 @@ import pytest
 
 from mlobs import testing
 from mlobs.api import runtime
+from tests.sink import Sink, running
 
 
 @pytest.fixture(autouse=True)
@@ -23,3 +24,10 @@ def telemetry() -> Iterator[testing.Telemetry]:
     """Telemetry of functions observed in the test."""
     with testing.capture() as captured:
         yield captured
+
+
+@pytest.fixture
+def sink() -> Iterator[Sink]:
+    """A receiver of OTLP on loopback."""
+    with running() as receiver:
+        yield receiver

@@ -32,7 +32,9 @@ Reference = Profile | str | os.PathLike[str] | None
 runtime = Runtime()
 registry = Registry()
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=runtime.after_fork)
+    os.register_at_fork(
+        before=runtime.before_fork, after_in_parent=runtime.after_fork_in_parent, after_in_child=runtime.after_fork
+    )
 
 
 def observe(

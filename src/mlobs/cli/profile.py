@@ -166,7 +166,7 @@ def _need(module: str) -> Any:  # noqa: ANN401 - a module
 
 
 def _unreadable(path: Path, error: Exception) -> ProfileError:
-    return ProfileError(f"{path} cannot be read: {error}. Is it whole, and what its name says?")
+    return ProfileError(f"{path} cannot be read: {str(error).rstrip('.')}. Is it whole, and what its name says?")
 
 
 # ── progress ────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -182,7 +182,8 @@ def _progress(name: str, total: int) -> Iterator[Callable[[int], None]]:
         with _counter(name, total) as advance:
             yield advance
         return
-    with Progress(console=Console(stderr=True), transient=True) as bar:
+    console = Console(stderr=True)
+    with Progress(console=console, transient=True, disable=not console.is_terminal) as bar:
         task = bar.add_task(name, total=total or None)
         yield lambda position: bar.update(task, completed=position)
 

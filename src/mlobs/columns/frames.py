@@ -37,7 +37,8 @@ class _Hint:
 
 
 def _keep_frame(frame: Any) -> object:  # noqa: ANN401 - a pandas.DataFrame
-    if frame.size > SMALL:
+    labels = frame.columns
+    if len(labels) * len(frame) > SMALL:  # frame.size costs ten times as much
         return LARGE
     if _Hint.mixed:
         # pandas 3 copies on write, so a shallow copy is out of the caller's reach; pandas 2 needs a deep one.
@@ -45,7 +46,7 @@ def _keep_frame(frame: Any) -> object:  # noqa: ANN401 - a pandas.DataFrame
     # A frame of one dtype hands out its own memory, hence the copy; a mixed one boxes its cells into a new array.
     values = frame.to_numpy(copy=True)
     _Hint.mixed = values.dtype == object
-    return Columns(frame.columns, values)
+    return Columns(labels, values)
 
 
 def _blocks_frame(frames: list[Any], features: int | None) -> Iterator[Block]:

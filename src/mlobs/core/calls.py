@@ -133,10 +133,18 @@ def _wrap_plain(
                     given = keep(answer, monitor)
         except Exception as error:  # noqa: BLE001 - ours, or a container that fails when it is looked at
             given = Left("unreadable", 1, type(error).__name__)
-        records = monitor.ring.records
-        if len(records) >= monitor.ring.brim:
+        ring = monitor.ring
+        if len(ring.took) >= ring.brim:
             kept, given = _crowded(monitor, tracing, kept, given)
-        records.append((took, cpu, kept, given, Extra(began, None, None, True) if took > monitor.slow else None))
+        if took > monitor.slow:
+            ring.rare.append((took, cpu, kept, given, Extra(began, None, None, alone=True)))
+            return answer
+        ring.kept.append(kept)
+        if given is not nothing:
+            ring.answers.append(given)
+        if cpu >= 0:
+            ring.sampled.append((cpu, took))
+        ring.took.append(took)  # last: a call that is counted has left its data
         return answer
 
     return observed
@@ -184,7 +192,7 @@ def _failed(
         extra = Extra(began, span, Failure(kind, tuple(frames), message), alone)
         if cpu >= 0:
             cpu = time.thread_time_ns() - cpu
-        monitor.ring.records.append((took, cpu, kept, NOTHING, extra))
+        monitor.ring.rare.append((took, cpu, kept, NOTHING, extra))
     except Exception as ours:  # noqa: BLE001 - an exception whose str() raises, say
         monitor.guard.error("failure", ours)
 
@@ -192,7 +200,7 @@ def _failed(
 class _Call:
     """A call on the slower path: coroutines, generators, and plain calls that may have a live span."""
 
-    __slots__ = ("began", "cpu", "kept", "monitor", "span", "span_context", "spent", "tracing")
+    __slots__ = ("began", "cpu", "kept", "later", "monitor", "span", "span_context", "spent", "tracing")
 
     def __init__(
         self,
@@ -208,6 +216,7 @@ class _Call:
         self.tracing = tracing
         self.cpu = -1
         self.spent = 0
+        self.later = False
         self.span: Span | None = None
         self.span_context: otel_context.Context | None = None
         self.kept: object = NOTHING
@@ -218,7 +227,7 @@ class _Call:
                 self.kept = keep(locate(args, kwargs), monitor)
             except Exception as error:  # noqa: BLE001 - the user's inputs=callable
                 self.kept = Left("unreadable", 1, f"inputs=… raised {type(error).__name__}")
-            self.span = tracing.begin(monitor, ordinal)
+            self.span, self.later = tracing.begin(monitor, ordinal)
             if self.span is not None:
                 self.span_context = trace.set_span_in_context(self.span)
         except Exception as error:  # noqa: BLE001 - ours, or the user's sampler's
@@ -246,13 +255,19 @@ class _Call:
             monitor = self.monitor
             given = keep(answer, monitor)
             kept = self.kept
-            if len(monitor.ring.records) >= monitor.ring.brim:
+            ring = monitor.ring
+            if ring.waiting >= ring.brim:
                 kept, given = _crowded(monitor, self.tracing, kept, given)
-            extra = None
-            if self.span is not None or self.spent > monitor.slow:
+            if self.span is not None or self.later or self.spent > monitor.slow:
                 alone = self.span is None and trace.get_current_span() is trace.INVALID_SPAN
                 extra = Extra(self.began, self.span, None, alone)
-            monitor.ring.records.append((self.spent, self.cpu, kept, given, extra))
+                ring.rare.append((self.spent, self.cpu, kept, given, extra))
+                return
+            ring.kept.append(kept)
+            ring.answers.append(given)
+            if self.cpu >= 0:
+                ring.sampled.append((self.cpu, self.spent))
+            ring.took.append(self.spent)
         except Exception as error:  # noqa: BLE001 - ours
             self.monitor.guard.error("end", error)
 

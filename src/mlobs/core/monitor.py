@@ -10,7 +10,7 @@ import numpy as np
 
 from mlobs import columns
 from mlobs.core.histogram import Histogram
-from mlobs.core.ring import NOTHING, Left, Part, Ring
+from mlobs.core.ring import NOTHING, Left, Part, Ring, drain
 from mlobs.core.settings import ROWS_BOUNDS
 from mlobs.errors import UnreadableError
 from mlobs.otel import names
@@ -59,13 +59,13 @@ class Extra(NamedTuple):
 
 
 class Record(NamedTuple):
-    """One call. On the hot path a plain tuple of the same order is appended."""
+    """A call with more to say than its numbers: it failed, was slow, or has a span."""
 
     took: int
     cpu: int
     kept: Any
     answer: Any
-    extra: Extra | None
+    extra: Extra
 
 
 class Monitor:
@@ -115,24 +115,22 @@ class Monitor:
 
     def fold(self, after: Callable[[Monitor, Record, int], Span | None]) -> int:
         """Turn what waits in the ring into counts; how many calls that was. The caller holds the fold lock."""
-        records = self.ring.drain()
-        if not records:
+        ring = self.ring
+        took = drain(ring.took)
+        rare = [Record(*record) for record in drain(ring.rare)]
+        if not took and not rare:
             return 0
-        self._ended += len(records)
-        took, cpu, kept, answers, extras = zip(*records, strict=True)
-        self._fold_cpu(took, cpu)
-        if not any(extras):
-            self._durations_of(None)[0].add(np.array(took) * 1e-9)
-            self._fold_data(kept, self.model.inputs)
-            self._fold_data(answers, self.model.outputs)
-        else:
-            plain = [record for record in records if record[4] is None]
-            self._durations_of(None)[0].add(np.array([record[0] for record in plain]) * 1e-9)
-            self._fold_data([record[2] for record in plain], self.model.inputs)
-            self._fold_data([record[3] for record in plain], self.model.outputs)
-            self._fold_rare([Record(*record) for record in records if record[4] is not None], after)
+        self._ended += len(took) + len(rare)
+        sampled = drain(ring.sampled)
+        sampled.extend((record.cpu, record.took) for record in rare if record.cpu >= 0)
+        self._fold_cpu(sum(took) + sum(record.took for record in rare), sampled)
+        self._durations_of(None)[0].add(np.array(took, np.float64) * 1e-9)
+        self._fold_data(drain(ring.kept), self.model.inputs)
+        self._fold_data(drain(ring.answers), self.model.outputs)
+        ring.release()
+        self._fold_rare(rare, after)
         self._adapt()
-        return len(records)
+        return len(took) + len(rare)
 
     def _durations_of(self, error: str | None) -> tuple[Histogram, Attributes]:
         found = self._durations.get(error)
@@ -147,25 +145,26 @@ class Monitor:
         found = self._durations[error] = (Histogram(self._bounds), attributes)
         return found
 
-    def _fold_cpu(self, took: Sequence[int], cpu: Sequence[int]) -> None:
-        for duration, spent in zip(took, cpu, strict=True):
-            if spent >= 0:
-                self._cpu_sampled[0] += spent
-                self._cpu_sampled[1] += duration
+    def _fold_cpu(self, duration: int, sampled: list[tuple[int, int]]) -> None:
+        for spent, took in sampled:
+            self._cpu_sampled[0] += spent
+            self._cpu_sampled[1] += took
         if self._cpu_sampled[1]:
             self._has_cpu = True
-            self._cpu += sum(took) * 1e-9 * min(1.0, self._cpu_sampled[0] / self._cpu_sampled[1])
+            self._cpu += duration * 1e-9 * min(1.0, self._cpu_sampled[0] / self._cpu_sampled[1])
         if self._cpu_sampled[1] > 10**12:  # noqa: PLR2004 - a thousand seconds: let the ratio follow the model
             self._cpu_sampled = [part // 2 for part in self._cpu_sampled]
 
-    def _fold_data(self, kept: Sequence[Any], into: Observations) -> None:
+    def _fold_data(self, kept: list[Any], into: Observations) -> None:
         """Count the data of calls. What fails here is dropped and counted; the calls themselves already are."""
+        if not kept:
+            return
         rows: list[int] = []
         groups: dict[type, list[Any]] = {}
         parts: list[Part] = []
         types = set(map(type, kept))
         if len(types) == 1 and not types & _SPECIAL:
-            groups[types.pop()] = list(kept)
+            groups[types.pop()] = kept
         else:
             for one in kept:
                 if one.__class__ is Part:
@@ -228,7 +227,6 @@ class Monitor:
         allowed = _SPANS_A_FOLD
         for record in records:
             extra = record.extra
-            assert extra is not None  # noqa: S101 - what makes a record rare
             seconds = record.took * 1e-9
             histogram, _ = self._durations_of(extra.failure.type if extra.failure else None)
             histogram.add(np.array([seconds]))
@@ -267,7 +265,7 @@ class Monitor:
     def active(self) -> int:
         """Calls that have begun and not ended."""
         begun = int(repr(self.started)[6:-1])  # count(7): the only way to look without taking one
-        ended = self._ended + len(self.ring.records)
+        ended = self._ended + self.ring.waiting
         if ended > begun:  # calls that were running while the process forked end here without having begun here
             self._ended -= ended - begun
             return 0

@@ -9,7 +9,8 @@ import numpy as np
 
 from mlobs.otel import names
 from mlobs.otel.points import Attributes, Exponential, Numbers, Points
-from mlobs.sketch import Cuts, Exponential as Sketch, Found, count_matrix, numbers
+from mlobs.sketch import Cuts, Exponential as Sketch, Found, numbers
+from mlobs.sketch.matrix import CutMatrix
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -57,6 +58,7 @@ class Observations:
         self._series = [self._attributes.extended((names.FEATURE, feature.name)) for feature in self.reference]
         self._bins = [tuple(map(_bin, feature.partition.keys)) for feature in self.reference]
         self._matches: dict[object, _Match] = {}
+        self._matrices: dict[tuple[int, ...], CutMatrix] = {}
         self._sketches: dict[str, Sketch] = {}
         self._sketch_series: dict[str, Attributes] = {}
         self.violations: Counter[tuple[str, str]] = Counter()
@@ -93,14 +95,18 @@ class Observations:
 
     def _count_matrix(self, matrix: NDArray[Any], match: _Match) -> None:
         columns = [column for column, _ in match.pairs]
-        features = [index for _, index in match.pairs]
+        features = tuple(index for _, index in match.pairs)
         if columns != list(range(matrix.shape[1])):
             matrix = matrix[:, columns]
-        partitions: list[Any] = [self.reference[index].partition for index in features]
-        found = count_matrix(matrix, partitions, [self.parts[index] for index in features])
+        counter = self._matrices.get(features)
+        if counter is None:
+            partitions: list[Any] = [self.reference[index].partition for index in features]
+            counter = CutMatrix(partitions)
+            if len(self._matrices) < 64:  # rows with ever other keys must not fill the memory
+                self._matrices[features] = counter
+        found = counter.count(matrix, [self.parts[index] for index in features])
         for index, one in zip(features, found, strict=True):
-            if any(one):
-                self._found(index, one, len(matrix))
+            self._found(index, one, len(matrix))
 
     def _found(self, index: int, found: Found, rows: int) -> None:
         if not any(found):

@@ -80,6 +80,18 @@ class Pipeline:
             )
         return self._spans
 
+    def prepare(self) -> None:
+        """Load and make everything the first export and the first span need, so that no caller waits for it.
+
+        The lock is held over the imports: a process forked in the middle of one could never finish it.
+        """
+        with self._runtime.loading:
+            from mlobs.otel import wire  # noqa: F401, PLC0415 - loaded here rather than at import
+
+            self._exporter = self._make_exporter()
+            self._process.prepare()
+            self.spans.prepare()
+
     def _make_exporter(self) -> Exporter | None:
         from mlobs.otel.exporter import exporter  # noqa: PLC0415 - the SDK is loaded by the export thread
 
@@ -115,6 +127,10 @@ class Pipeline:
 
     def _run(self) -> None:
         context.attach(context.set_value("suppress_instrumentation", True))  # no spans for our own requests
+        try:
+            self.prepare()
+        except Exception as error:  # noqa: BLE001 - a certificate that cannot be read, say: told once, counted, no export
+            self._runtime.guard.error("start", error)
         while True:
             self._wake.wait(self._runtime.settings.export_interval)
             self._wake.clear()
@@ -151,8 +167,6 @@ class Pipeline:
     def _export(self, deadline: float) -> Answer:
         settings = self._runtime.settings
         timeout = settings.export_timeout if not deadline else max(0.05, deadline - time.monotonic())
-        if self._exporter is None:
-            self._exporter = self._make_exporter()
         collected = self.collect()
         answer = Answer(delivered=True)
         if self._exporter is not None:

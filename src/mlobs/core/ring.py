@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-from collections import deque
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from mlobs.columns import kind_of
@@ -35,21 +34,33 @@ NOTHING: Final = Left("", -1)
 
 
 class Ring:
-    """Records of calls in order, appended without a lock and swapped out by the folder.
+    """What calls leave behind, appended without a lock and swapped out by the folder.
+
+    Numbers and data of usual calls lie in lists of their own: nothing pairs them, a list of numbers costs the garbage
+    collector nothing, and the folder takes each in one step. Calls that have more to say are whole records in ``rare``.
 
     Small values cost no accounting: their number is bounded by ``calls``. Large ones share ``size`` bytes; what does
-    not fit is taken in part, and the rest is counted. The record of a call itself is never dropped: beyond
-    ``calls`` waiting records only their data is, and beyond eight times that the caller folds.
+    not fit is taken in part, and the rest is counted. A call itself is never dropped: beyond ``calls`` waiting calls
+    only their data is, and beyond eight times that the caller folds.
     """
 
     def __init__(self, calls: int, size: int, wake: Callable[[], None]) -> None:
-        self.records: deque[Any] = deque()
+        self.took: list[int] = []  # ns
+        self.kept: list[Any] = []
+        self.answers: list[Any] = []
+        self.sampled: list[tuple[int, int]] = []  # ns of CPU, ns of duration
+        self.rare: list[Any] = []
         self.brim = max(1, calls // 2)
         self._calls = calls
         self._size = size
         self._used = 0
         self._lock = threading.Lock()
         self._wake = wake
+
+    @property
+    def waiting(self) -> int:
+        """Calls that have not been folded."""
+        return len(self.took) + len(self.rare)
 
     def take(self, value: Any) -> object:  # noqa: ANN401 - any container
         """A copy of a large value, of evenly spaced rows of it, or a `Left`."""
@@ -71,12 +82,16 @@ class Ring:
     def crowded(self) -> tuple[bool, bool]:
         """Called when `brim` is passed: whether new data must be left out, and whether the caller must fold."""
         self._wake()
-        waiting = len(self.records)
-        return waiting >= self._calls, waiting >= 8 * self._calls
+        return self.waiting >= self._calls, self.waiting >= 8 * self._calls
 
-    def drain(self) -> list[Any]:
-        """Everything that waits, oldest first; its room is free again."""
+    def release(self) -> None:
+        """The room of large values is free again."""
         with self._lock:
             self._used = 0
-        pop = self.records.popleft
-        return [pop() for _ in range(len(self.records))]
+
+
+def drain(waiting: list[Any]) -> list[Any]:
+    """Everything in the list, oldest first. Each step is atomic, and what is appended between them stays."""
+    batch = waiting[: len(waiting)]
+    del waiting[: len(batch)]
+    return batch

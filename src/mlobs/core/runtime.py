@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import atexit
+import concurrent.futures.thread  # noqa: F401 - it registers fork hooks; loaded amid a fork, half of them would run
 import os
 import threading
 import time
@@ -35,6 +36,7 @@ class Runtime:
         self.models: dict[Identity, Model] = {}
         self.monitors: dict[tuple[Identity, str], Monitor] = {}
         self._registering = threading.Lock()
+        self.loading = threading.RLock()
         self._renew(forked=False)
         self.tracing = Tracing(lambda: self.pipeline.spans, self.start, lambda: self.folder.fold())
 
@@ -155,10 +157,19 @@ class Runtime:
             self._settings, self.clock, self.models, self.monitors, self.guard = before
             self._renew(forked=False)
 
+    def before_fork(self) -> None:
+        """Wait until nothing of ours is being imported: a module half loaded would stay so in the child."""
+        self.loading.acquire()
+
+    def after_fork_in_parent(self) -> None:
+        """Go on."""
+        self.loading.release()
+
     def after_fork(self) -> None:
         """In the child: new locks, zeroed counts, a new start time and identity. Threads start with the first call."""
         self.guard.renew()
         self._registering = threading.Lock()
+        self.loading = threading.RLock()
         for identity, model in self.models.items():
             self.models[identity] = self._make(identity, model.profile)
         for (identity, _), monitor in self.monitors.items():

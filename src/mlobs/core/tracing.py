@@ -41,22 +41,24 @@ class Tracing:
         self._wake = wake
         self.fold = fold
 
-    def begin(self, monitor: Monitor, ordinal: int) -> Span | None:
-        """A live span for this call, or None."""
+    def begin(self, monitor: Monitor, ordinal: int) -> tuple[Span | None, bool]:
+        """A live span for this call or None, and whether it shall have one after the fact."""
         self._wake()
         if monitor.span_every == NEVER:
-            return None
+            return None, False
         current = trace.get_current_span()
         if current is trace.INVALID_SPAN:
             wanted = not ordinal % monitor.span_every
+            if wanted and not self._spans().ready:
+                return None, True  # the SDK is still being loaded, and no caller shall wait for it
         else:
             context = current.get_span_context()
             # a remote parent is sampled but not recording here: the request began in another process
             wanted = current.is_recording() or (context.is_valid and context.trace_flags.sampled)
         if not wanted:
-            return None
+            return None, False
         span = self._start(monitor, None)
-        return span if span.is_recording() else None
+        return (span, False) if span.is_recording() else (None, False)
 
     def _start(self, monitor: Monitor, start: int | None) -> Span:
         return self._spans().tracer.start_span(
@@ -69,12 +71,11 @@ class Tracing:
     def end(self, monitor: Monitor, record: Record, violations: int) -> Span | None:
         """Finish the span of a folded record, or make one after the fact."""
         extra = record.extra
-        assert extra is not None  # noqa: S101 - what makes a record rare
         began = time.time_ns() - time.perf_counter_ns() + extra.began
         span = extra.span
         if span is None:
             span = self._start(monitor, began)
-            if extra.failure is None:
+            if record.took > monitor.slow:
                 span.set_attribute(names.SLOW, value=True)
         if not span.is_recording():
             return None

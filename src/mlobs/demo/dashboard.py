@@ -51,9 +51,9 @@ def _progress(glance: Glance) -> Table:
     line.add_column(no_wrap=True)
     line.add_column(ratio=1)
     line.add_column(no_wrap=True, justify="right")
-    left = "counting the last" if glance.settling else f"{max(0.0, glance.seconds - glance.elapsed):.0f} s left"
+    left = "sent, counting" if glance.settling else f"{max(0.0, glance.seconds - glance.elapsed):.0f} s left"
     bar = ProgressBar(total=glance.seconds, completed=min(glance.elapsed, glance.seconds))
-    line.add_row(Text(f"sending {glance.part}", "bold cyan"), bar, left)
+    line.add_row(Text(glance.part, "bold cyan"), bar, left)
     return line
 
 

@@ -22,7 +22,7 @@ _EIGHTHS: Final = " ▏▎▍▌▋▊▉"
 
 
 class FeatureBar:
-    """PSI from 0.001 to 10, a cell an eighth of a decade; the noise floor is a mark, left of it all is chance."""
+    """PSI from 0.001 to 10, a cell an eighth of a decade; the noise floor is a mark, and left of it all is chance."""
 
     def __init__(self, drift: Drift) -> None:
         self._drift = drift
@@ -42,10 +42,8 @@ class FeatureBar:
         floor = min(int(_place(self._drift.psi_noise)), _WIDTH - 1)
         bar = Text("".join(cells), STYLES[self._drift.verdict])
         if math.isfinite(self._drift.psi_noise):
-            mark = Text(
-                "|" if plain else "│", "bold white" if floor >= whole else f"reverse {STYLES[self._drift.verdict]}"
-            )
-            bar = bar[:floor] + mark + bar[floor + 1 :]
+            bar.stylize("dim", 0, floor)
+            bar = bar[:floor] + Text("|" if plain else "│", "bold") + bar[floor + 1 :]
         return bar
 
 
@@ -54,7 +52,7 @@ def feature_table(drifts: list[Drift]) -> Table:
     table = Table(box=None, padding=(0, 1, 0, 0), header_style="dim")
     table.add_column("feature", no_wrap=True)
     table.add_column(_SCALE, no_wrap=True, width=_WIDTH + 1)
-    for name in ("PSI", "noise", "KS"):
+    for name in ("PSI", "│noise", "KS"):
         table.add_column(name, justify="right", no_wrap=True)
     table.add_column("verdict", no_wrap=True)
     for drift in drifts:

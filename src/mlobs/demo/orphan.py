@@ -11,9 +11,12 @@ from typing import Final
 _LOOK: Final = 0.5  # seconds
 
 
-def end_with_parent() -> None:
-    """End this process, as SIGTERM does, soon after its parent is gone."""
-    threading.Thread(target=_watch, args=(os.getppid(),), name="parent-watch", daemon=True).start()
+def end_with_parent(parent: int) -> None:
+    """End this process, as SIGTERM does, soon after its parent is gone, even if it went before this was called.
+
+    ``parent`` is its process id, as told by itself.
+    """
+    threading.Thread(target=_watch, args=(parent,), name="parent-watch", daemon=True).start()
 
 
 def _watch(parent: int) -> None:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import socket
+import sys
 from contextlib import asynccontextmanager
+from multiprocessing import parent_process
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import uvicorn
@@ -48,7 +50,9 @@ def create() -> FastAPI:
 
 @asynccontextmanager
 async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
-    end_with_parent()
+    supervisor = parent_process()
+    if supervisor is not None and supervisor.pid is not None:
+        end_with_parent(supervisor.pid)
     place = Place.from_environment()
     try:
         mlobs.configure(windows=_WINDOWS)
@@ -74,9 +78,9 @@ def _tracer() -> trace.Tracer:
     return provider.get_tracer(MODEL)
 
 
-def main() -> None:
-    """Serve with uvicorn's own supervisor and worker processes until told to stop."""
-    end_with_parent()
+def main(parent: int) -> None:
+    """Serve with uvicorn's own supervisor and worker processes, until told to stop or the parent process is gone."""
+    end_with_parent(parent)
     config = uvicorn.Config(
         "mlobs.demo.service:create",
         factory=True,
@@ -95,4 +99,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    main(int(sys.argv[1]))

@@ -65,14 +65,14 @@ def play(script: Script, narrator: Narrator) -> Outcome:
             run = _Run(script, narrator, ledger=ledger, workers=workers, traffic=traffic, profile=profile)
             try:
                 winter = run.season(
-                    "January to March, held out",
-                    [_Part("winter flights the model never saw", flights.winter, 0.4 * script.seconds)],
+                    "winter, held out",
+                    [_Part("winter flights, held out", flights.winter, 0.4 * script.seconds)],
                 )
                 spring = run.season(
                     "April and May",
                     [
-                        _Part("flights of April", flights.april, 0.3 * script.seconds),
-                        _Part("flights of May", flights.may, 0.3 * script.seconds),
+                        _Part("April's flights", flights.april, 0.3 * script.seconds),
+                        _Part("May's flights", flights.may, 0.3 * script.seconds),
                     ],
                 )
             finally:

@@ -39,7 +39,7 @@ class Workers:
     def __enter__(self) -> Self:
         with self._place.log.open("wb") as log:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "mlobs.demo.service"],
+                [sys.executable, "-m", "mlobs.demo.service", str(os.getpid())],
                 env=self._environment,
                 stdin=subprocess.DEVNULL,
                 stdout=log,

@@ -47,15 +47,26 @@ class Spans:
         self._endpoint = endpoint
         self._given = provider
         self._provider: TracerProvider | None = None
+        self._mine: TracerProvider | None = None
         self._tracer: Tracer | None = None
         self._queue: deque[ReadableSpan] = deque()
         self._exporter: SpanExporter | Http | None = None
 
     @property
+    def ready(self) -> bool:
+        """Whether a span can be begun without loading anything."""
+        return self._given is not None or self._tracer is not None or not _unset(trace.get_tracer_provider())
+
+    def prepare(self) -> None:
+        """Load and make what the first span needs."""
+        if self.tracer is not None and self._exporter is not None:
+            from opentelemetry.exporter.otlp.proto.common import trace_encoder  # noqa: F401, PLC0415 - not at import
+
+    @property
     def tracer(self) -> Tracer:
         """The tracer, looked up again whenever the user's provider changes."""
         provider = self._given or trace.get_tracer_provider()
-        if isinstance(provider, trace.ProxyTracerProvider):
+        if _unset(provider):
             provider = self._own()
         if provider is not self._provider or self._tracer is None:
             self._provider = provider
@@ -63,11 +74,12 @@ class Spans:
         return self._tracer
 
     def _own(self) -> TracerProvider:
-        if self._provider is not None and not isinstance(self._provider, trace.ProxyTracerProvider):
-            return self._provider
+        if self._mine is not None:
+            return self._mine
         wanted = (self._environ.get("OTEL_TRACES_EXPORTER", "").strip() or "otlp").split(",")[0].strip().lower()
         if wanted == "none" or self._environ.get("OTEL_SDK_DISABLED", "").strip().lower() == "true":
-            return trace.NoOpTracerProvider()
+            self._mine = trace.NoOpTracerProvider()
+            return self._mine
         from opentelemetry.sdk.trace import SpanProcessor, TracerProvider  # noqa: PLC0415 - not at import
 
         queue, dropped = self._queue, self._dropped
@@ -86,6 +98,7 @@ class Spans:
         provider = TracerProvider(resource=self._resource(), shutdown_on_exit=False)
         provider.add_span_processor(Enqueue())
         self._exporter = self._make_exporter(wanted)
+        self._mine = provider
         return provider
 
     def _make_exporter(self, wanted: str) -> SpanExporter | Http:
@@ -127,3 +140,8 @@ class Spans:
         result = exporter.export(batch)
         delivered = result is SpanExportResult.SUCCESS
         return Answer(delivered, retryable=True, problem="" if delivered else f"{type(exporter).__name__} failed")
+
+
+def _unset(provider: TracerProvider) -> bool:
+    """Whether nobody has set a tracer provider yet."""
+    return isinstance(provider, trace.ProxyTracerProvider)

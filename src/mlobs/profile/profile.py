@@ -115,8 +115,8 @@ class Profile:
 
     def __repr__(self) -> str:
         of = f" of {self.model} {self.version or ''}".rstrip() if self.model else ""
-        columns = f"{len(self.inputs)} inputs, {len(self.outputs)} outputs"
-        return f"<mlobs.Profile {self.id}{of}: {columns}, {self.rows:,} rows, {self.created}>"
+        columns = f"{_plural(len(self.inputs), 'input')}, {_plural(len(self.outputs), 'output')}"
+        return f"<mlobs.Profile {self.id}{of}: {columns}, {_plural(self.rows, 'row')}, {self.created}>"
 
     def _content(self) -> file.Content:
         return file.Content(self.inputs, self.outputs, self.rows, self.created, self.model, self.version)
@@ -149,3 +149,7 @@ def _merge(mine: Feature, theirs: Feature) -> Feature:
 
 def _text(seconds: float) -> str:
     return dt.datetime.fromtimestamp(seconds, tz=dt.timezone.utc).isoformat(timespec="seconds").replace("+00:00", "Z")
+
+
+def _plural(count: int, noun: str) -> str:
+    return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"

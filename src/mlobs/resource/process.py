@@ -29,15 +29,17 @@ class Process:
         self._process: psutil.Process | None = None
         self._last: tuple[float, float, float] | None = None
 
+    def prepare(self) -> None:
+        """Load psutil."""
+        import psutil  # noqa: PLC0415 - not at import
+
+        self._process = psutil.Process()
+
     def collect(self) -> Iterator[Points]:
         """The readings of now; utilisation needs an earlier one and comes from the second collection on."""
-        if _OTHER in sys.modules:
-            return
-        if self._process is None:
-            import psutil  # noqa: PLC0415 - not at import
-
-            self._process = psutil.Process()
         process = self._process
+        if process is None or _OTHER in sys.modules:
+            return
         with process.oneshot():
             times = process.cpu_times()
             memory = process.memory_info().rss

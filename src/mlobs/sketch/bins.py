@@ -96,6 +96,11 @@ class Cuts:
         return hash(tuple(self._limits))
 
     @property
+    def extent(self) -> tuple[float, float]:
+        """The reference range, widened by the rounding of a float32: what is outside is out of range."""
+        return self._lowest, self._highest
+
+    @property
     def ordered(self) -> int:
         """How many bins, from the first, are in the order of the numbers."""
         return len(self._limits) + 1

@@ -1,0 +1,267 @@
+"""Counts are the truth over forks, spawned workers and exits."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import textwrap
+import time
+from typing import Any
+
+import pytest
+
+from tests.sink import Sink
+
+PREAMBLE = """
+import os, sys, time, threading, multiprocessing, signal
+import numpy as np
+import mlobs
+
+@mlobs.observe(model="m", version="1")
+def predict(x):
+    if x is None:
+        raise ValueError("secret")
+    return 0.5
+
+def work(n):
+    for _ in range(n):
+        predict(np.ones((1, 3)))
+"""
+
+
+def run(script: str, sink: Sink | None, timeout: float = 60, **environ: str) -> subprocess.CompletedProcess[str]:
+    """Run a script with mlobs pointed at the sink."""
+    environ = {
+        **os.environ,
+        "OTEL_METRIC_EXPORT_INTERVAL": "60000",
+        "OTEL_EXPORTER_OTLP_ENDPOINT": sink.url if sink else "http://127.0.0.1:9",
+        **environ,
+    }
+    return subprocess.run(
+        [sys.executable, "-W", "error", "-c", PREAMBLE + textwrap.dedent(script)],
+        env=environ,
+        capture_output=True,
+        text=True,
+        timeout=timeout,
+        check=False,
+    )
+
+
+def test_a_script_that_ends_at_once_has_sent_everything(sink: Sink) -> None:
+    """One call and the end of the program: the call arrives, with a span, and nothing is said."""
+    done = run("work(1)", sink)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+    assert sink.calls() == 1
+    assert [span.name for span in sink.spans] == ["predict m"]
+
+
+def test_a_program_without_calls_sends_nothing(sink: Sink) -> None:
+    """Importing and decorating start no thread and no export."""
+    done = run("assert threading.active_count() == 1; print(mlobs.flush(), mlobs.shutdown())", sink)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "True True\n", "")
+    assert sink.requests == 0
+
+
+FORK = """
+work(100)
+mlobs.flush()
+work(7)
+pids = []
+for child in range(3):
+    pid = os.fork()
+    if pid == 0:
+        work(10 + child)
+        mlobs.shutdown()
+        os._exit(0)
+    pids.append(pid)
+work(5)
+for pid in pids:
+    assert os.waitpid(pid, 0)[1] == 0
+"""
+
+
+def test_fork_counts_nothing_twice_and_loses_nothing(sink: Sink) -> None:
+    """The parent's counts stay the parent's; each child reports its own, as its own instance."""
+    done = run(FORK, sink, OTEL_RESOURCE_ATTRIBUTES="service.instance.id=mine")
+    assert (done.returncode, done.stderr) == (0, "")
+    by_process = {
+        key: metrics["mlobs.prediction.duration"].histogram.data_points[0] for key, metrics in sink.latest().items()
+    }
+    assert sorted(point.count for point in by_process.values()) == [10, 11, 12, 112]
+    assert by_process["mine"].count == 112
+    assert all(key.startswith("mine") for key in by_process)
+    assert len({point.start_time_unix_nano for point in by_process.values()}) == 4
+
+
+def test_fork_while_other_threads_record(sink: Sink) -> None:
+    """A child forked amid traffic has its own locks and counts, and ends cleanly."""
+    script = """
+    done = []
+    def traffic():
+        for _ in range(3000):
+            predict(np.ones((1, 3)))
+        done.append(1)
+    threads = [threading.Thread(target=traffic) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    pids = []
+    for child in range(5):
+        pid = os.fork()
+        if pid == 0:
+            work(20)
+            mlobs.shutdown()
+            os._exit(0)
+        pids.append(pid)
+        time.sleep(0.01)
+    for thread in threads:
+        thread.join()
+    for pid in pids:
+        assert os.waitpid(pid, 0)[1] == 0
+    """
+    done = run(script, sink)
+    assert done.returncode == 0, done.stderr
+    assert sink.calls() == 9000 + 5 * 20
+    assert len(sink.latest()) == 6
+
+
+@pytest.mark.parametrize("method", ["fork", "spawn"])
+def test_multiprocessing_workers_flush_at_their_end(sink: Sink, method: str, tmp_path: Any) -> None:
+    """Worker processes that simply return have their counts sent, though they skip atexit."""
+    script = tmp_path / "workers.py"
+    script.write_text(
+        PREAMBLE
+        + textwrap.dedent(f"""
+        if __name__ == "__main__":
+            context = multiprocessing.get_context("{method}")
+            work(4)
+            workers = [context.Process(target=work, args=(100 + i,)) for i in range(2)]
+            for worker in workers:
+                worker.start()
+            for worker in workers:
+                worker.join()
+                assert worker.exitcode == 0
+            with context.Pool(2) as pool:
+                pool.map(work, [10] * 6)
+                pool.close()
+                pool.join()
+        """)
+    )
+    environ = {**os.environ, "OTEL_EXPORTER_OTLP_ENDPOINT": sink.url}
+    done = subprocess.run(
+        [sys.executable, str(script)], env=environ, capture_output=True, text=True, timeout=120, check=False
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    assert sink.calls() == 4 + 201 + 60
+
+
+def test_a_dead_collector_costs_two_seconds_at_the_end_and_one_line() -> None:
+    """Nothing listens: the program ends at most two seconds later, and the log says what and the cure."""
+    bare = time.monotonic()
+    assert run("work(50); mlobs.configure(flush_timeout=0.05)", None).returncode == 0
+    bare = time.monotonic() - bare
+    began = time.monotonic()
+    done = run("work(50)", None)
+    assert done.returncode == 0
+    assert time.monotonic() - began - bare < 2.5
+    assert done.stderr.count("cannot be reached") == 2  # metrics and spans, once each
+    assert "OTEL_EXPORTER_OTLP_ENDPOINT" in done.stderr
+
+
+def test_a_hanging_collector_holds_nobody(sink: Sink) -> None:
+    """A receiver that accepts and never answers: calls go on, and the end comes in time."""
+    sink.delay = 30
+    script = """
+    work(10)
+    began = time.monotonic()
+    mlobs.flush(timeout=0.2)
+    assert time.monotonic() - began < 1
+    work(1000)
+    """
+    began = time.monotonic()
+    done = run(script, sink)
+    assert done.returncode == 0, done.stderr
+    assert time.monotonic() - began < 10
+
+
+def test_nothing_is_lost_while_the_collector_is_away(sink: Sink) -> None:
+    """503 answers lose no count and no span: what was not taken is sent when the receiver is back."""
+    script = """
+    work(100)
+    assert not mlobs.flush(timeout=0.5)
+    work(50)
+    assert not mlobs.flush(timeout=0.5)
+    print("away", flush=True)
+    assert sys.stdin.readline() == "back\\n"
+    assert mlobs.flush()
+    """
+    sink.status = 503
+    process = subprocess.Popen(
+        [sys.executable, "-c", PREAMBLE + textwrap.dedent(script)],
+        env={**os.environ, "OTEL_EXPORTER_OTLP_ENDPOINT": sink.url},
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stdout is not None
+    assert process.stdout.readline() == "away\n"
+    sink.status = 200
+    _, stderr = process.communicate("back\n", timeout=60)
+    assert process.returncode == 0, stderr
+    assert stderr.count("answered 503") == 2
+    assert sink.calls() == 150
+    assert len(sink.spans) == 2  # of the first call and the hundredth after it
+
+
+def test_deltas_where_the_environment_asks_for_them(sink: Sink) -> None:
+    """Every count is sent once, in one window or the next."""
+    script = """
+    work(100)
+    assert mlobs.flush()
+    work(50)
+    assert mlobs.flush()
+    """
+    done = run(script, sink, OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE="delta")
+    assert done.returncode == 0, done.stderr
+    assert len(sink.metrics) == 3
+    assert sink.calls(delta=True) == 150
+
+
+def test_headers_and_compression(sink: Sink) -> None:
+    """OTEL_EXPORTER_OTLP_HEADERS and _COMPRESSION reach the receiver, for metrics and spans."""
+    done = run("work(3)", sink, OTEL_EXPORTER_OTLP_HEADERS="api-key=s%20ecret", OTEL_EXPORTER_OTLP_COMPRESSION="gzip")
+    assert done.returncode == 0, done.stderr
+    assert sink.calls() == 3
+    assert len(sink.headers) == 2
+    for headers in sink.headers:
+        assert headers["Api-Key"] == "s ecret"
+        assert headers["Content-Encoding"] == "gzip"
+
+
+def test_disabled_by_the_environment(sink: Sink) -> None:
+    """OTEL_SDK_DISABLED: no thread, no request."""
+    done = run("work(3); print(threading.active_count())", sink, OTEL_SDK_DISABLED="true")
+    assert (done.returncode, done.stdout) == (0, "1\n")
+    assert sink.requests == 0
+
+
+def test_exporters_of_the_environment(sink: Sink) -> None:
+    """console prints, none sends nothing."""
+    done = run("work(3)", sink, OTEL_METRICS_EXPORTER="console", OTEL_TRACES_EXPORTER="none")
+    assert done.returncode == 0, done.stderr
+    assert "mlobs.prediction.duration" in done.stdout
+    done = run("work(3)", sink, OTEL_METRICS_EXPORTER="none", OTEL_TRACES_EXPORTER="none")
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+    assert sink.requests == 0
+
+
+def test_resource_and_service_name(sink: Sink) -> None:
+    """OTEL_SERVICE_NAME and OTEL_RESOURCE_ATTRIBUTES are on everything that is sent."""
+    done = run("work(3)", sink, OTEL_SERVICE_NAME="shop", OTEL_RESOURCE_ATTRIBUTES="team=ml")
+    assert done.returncode == 0, done.stderr
+    for resource in (sink.metrics[-1].resource_metrics[0].resource, sink.traces[-1].resource_spans[0].resource):
+        about = {pair.key: pair.value.string_value for pair in resource.attributes}
+        assert about["service.name"] == "shop"
+        assert about["team"] == "ml"
+        assert about["service.instance.id"]
