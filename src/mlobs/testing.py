@@ -60,7 +60,7 @@ class Telemetry:
         """The sum of a metric's numbers that have these attributes; of a histogram the number of its values."""
         histograms = self.histograms(name, **attributes)
         if histograms:
-            return sum(sum(one.counts) if isinstance(one, Histogram) else one.count for one in histograms)
+            return sum(sum(one.counts) if isinstance(one, Histogram) else one.observed for one in histograms)
         return sum(self.numbers(name, **attributes).values())
 
     def histograms(self, name: str, **attributes: str) -> list[Histogram | Exponential]:

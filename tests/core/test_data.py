@@ -281,7 +281,7 @@ def test_without_a_reference_numbers_are_summarised(telemetry: Telemetry) -> Non
     for row in rows:
         predict(row.reshape(1, 2))
     [first] = telemetry.histograms("mlobs.feature.value", feature="f0")
-    assert (first.count, first.low, first.high) == (300, rows[:, 0].min(), rows[:, 0].max())
+    assert (first.observed, first.low, first.high) == (300, rows[:, 0].min(), rows[:, 0].max())
     assert first.total == pytest.approx(rows[:, 0].sum())
     assert telemetry.total("mlobs.feature.value", role="output", feature="prediction") == 300
 

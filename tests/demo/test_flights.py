@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pandas as pd
 import pytest
 from sklearn.metrics import roc_auc_score
 
@@ -52,7 +53,7 @@ def test_one_flight_is_scored_as_in_a_table(flights: Flights, model: DelayModel)
     scores = model.probabilities(rows)
     for index, score in enumerate(scores):
         flight = rows.iloc[index][list(FEATURES)].to_dict()
-        plain = {name: None if value != value else value for name, value in flight.items()}
+        plain = {name: None if pd.isna(value) else value for name, value in flight.items()}
         assert model.probability(plain) == pytest.approx(score)
 
 
@@ -63,7 +64,8 @@ def test_an_unknown_airport_is_no_error(flights: Flights, model: DelayModel) -> 
 
 
 @pytest.mark.parametrize(
-    ("spoilt", "error"), [({"temp": "mild"}, ValueError), ({"wind_speed": [9]}, TypeError), ({"carrier": []}, TypeError)]
+    ("spoilt", "error"),
+    [({"temp": "mild"}, ValueError), ({"wind_speed": [9]}, TypeError), ({"carrier": []}, TypeError)],
 )
 def test_a_malformed_flight_raises(
     flights: Flights, model: DelayModel, spoilt: dict[str, object], error: type[Exception]

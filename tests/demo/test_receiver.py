@@ -90,5 +90,7 @@ def test_any_bytes_are_survived(address: tuple[str, int], noise: bytes, path: st
 def test_a_body_cut_short_is_let_go(address: tuple[str, int]) -> None:
     """A sender that dies in the middle of its body leaves nothing behind."""
     with socket.create_connection(address, timeout=10) as bare:
-        bare.sendall(b"POST /v1/metrics HTTP/1.1\r\nContent-Type: application/x-protobuf\r\nContent-Length: 99\r\n\r\nx")
+        bare.sendall(
+            b"POST /v1/metrics HTTP/1.1\r\nContent-Type: application/x-protobuf\r\nContent-Length: 99\r\n\r\nx"
+        )
     assert post(address, "/v1/metrics", b"", PROTOBUF) == 200

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import math
+from typing import Any
 
 import numpy as np
 import pytest
@@ -45,7 +46,7 @@ WINTER = drifts()
 SPRING = drifts({"temp": 0.8, "dewp": 0.5, "humid": 0.22, "prediction": 0.7})
 
 
-def glance(**changes: object) -> Glance:
+def glance(**changes: Any) -> Glance:
     usual = Glance(
         part="April's flights",
         elapsed=31.0,

@@ -36,7 +36,9 @@ class Service(BaseHTTPRequestHandler):
     def do_POST(self) -> None:
         flight = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
         self.taken.append(flight)
-        whole = len(flight) == len(FEATURES) and all(isinstance(value, (float, type(None))) for value in flight.values())
+        whole = len(flight) == len(FEATURES) and all(
+            isinstance(value, (float, type(None))) for value in flight.values()
+        )
         body = json.dumps({"late": 0.25}).encode()
         self.send_response(self.status or (200 if whole else 422))
         self.send_header("Content-Length", str(len(body)))
@@ -93,7 +95,9 @@ def test_gaps_travel_as_null() -> None:
 
 def test_malformed_requests_differ() -> None:
     """A missing field, a text and a list take turns."""
-    spoilt = [json.loads(request.body) for request in itertools.islice(requests(flights()), 1000) if request.late is None]
+    spoilt = [
+        json.loads(request.body) for request in itertools.islice(requests(flights()), 1000) if request.late is None
+    ]
     assert "humid" not in spoilt[0]
     assert isinstance(spoilt[1]["temp"], str)
     assert isinstance(spoilt[2]["wind_speed"], list)

@@ -12,7 +12,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given, strategies as st
+from hypothesis import given
+from hypothesis import strategies as st
 
 from mlobs.sketch import Categories, Found, Tally
 
@@ -101,11 +102,13 @@ def test_the_reference_counts_itself_alike(values: list[Any], named: int, privat
 def test_names(value: Any, name: str) -> None:
     """Equal values of different types have one name, whether they come in a list or an array."""
     assert counted(Categories((name,)), [value])[0] == [1, 0, 0]
-    if isinstance(value, (int, float, str, bytes, np.generic)) and not isinstance(value, Colour) and value != 10**30:
+    if np.array([value]).dtype != object and not isinstance(value, (tuple, Colour)):
         assert counted(Categories((name,)), np.array([value, value]))[0] == [2, 0, 0]
 
 
-@pytest.mark.parametrize("value", [None, math.nan, np.float32("nan"), pd.NA, pd.NaT, np.datetime64("NaT"), np.ma.masked])
+@pytest.mark.parametrize(
+    "value", [None, math.nan, np.float32("nan"), pd.NA, pd.NaT, np.datetime64("NaT"), np.ma.masked]
+)
 def test_missing(value: Any) -> None:
     """Every way to say nothing is missing."""
     assert counted(Categories(("a",)), [value]) == ([0, 0, 1], Found(missing=1))

@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given, strategies as st
+from hypothesis import given
+from hypothesis import strategies as st
 
 from mlobs.sketch import instants, lengths, numbers
 
@@ -79,7 +80,9 @@ def test_missing(value: Any) -> None:
         assert bad == 0
 
 
-@pytest.mark.parametrize("value", ["3.5", "", b"1", 1j, np.complex64(1), [1], np.array([1.0]), {}, Failing(), dt.date(2020, 1, 1)])
+@pytest.mark.parametrize(
+    "value", ["3.5", "", b"1", 1j, np.complex64(1), [1], np.array([1.0]), {}, Failing(), dt.date(2020, 1, 1)]
+)
 def test_no_numbers(value: Any) -> None:
     """Strings, even of digits, complex numbers, containers and dates are no numbers."""
     column, bad = numbers([1.0, value])
@@ -88,7 +91,9 @@ def test_no_numbers(value: Any) -> None:
     assert bad == 1
 
 
-@pytest.mark.parametrize("dtype", [np.bool_, np.int8, np.uint64, np.float16, np.float32, np.float64, np.longdouble, object])
+@pytest.mark.parametrize(
+    "dtype", [np.bool_, np.int8, np.uint64, np.float16, np.float32, np.float64, np.longdouble, object]
+)
 def test_number_arrays(dtype: Any) -> None:
     """Arrays of every numeric dtype become contiguous float64, strided ones too."""
     column, bad = numbers(np.array([0, 9, 1, 9], dtype=dtype)[::2])

@@ -17,13 +17,16 @@ _MEANINGS = {
     "width": "rows whose number of columns is not the reference's",
     "output_shape": "predictions that are not shaped like the reference's outputs",
     "feature_limit": "more features than settings.max_features; the rest are not observed",
-    "span_limit": "more error or slow spans than one interval may make",
     "span_queue_full": "spans waited for a receiver until there was no room",
     "span_refused": "the receiver refused spans",
     "fold_failed": "rows whose counting failed inside mlobs; mlobs.sdk.errors has the cause",
     "rejected": "the receiver took the request but refused some points",
     "model_limit": "more models than settings.max_models; the rest are counted as one",
 }
+
+
+# Counted, and not worth a line: one span less of many alike.
+_QUIET = frozenset({"span_limit"})
 
 
 class Guard:
@@ -43,6 +46,8 @@ class Guard:
         """``count`` items are not taken in. The first of a reason is logged."""
         with self._lock:
             self.dropped[reason] += count
+        if reason in _QUIET:
+            return
         self.tell(f"drop {reason}", "mlobs left something out (%s): %s%s. Counted in mlobs.sdk.dropped.", reason,
                   _MEANINGS.get(reason, reason), f" - {detail}" if detail else "")  # fmt: skip
 

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 _ERROR_TYPES: Final = 50  # a model that raises more kinds of errors has the rest under OpenTelemetry's own "_OTHER"
 _LONG: Final = 200e-6  # seconds; from here on reading the CPU clock on every call is lost in the call itself
 _SAMPLED: Final = 64  # else on one call in so many
-NEVER: Final = 2**62
+_NEVER: Final = 2**62
 _SPECIAL: Final = frozenset({Left, Part})
 _SLOW_FACTOR: Final = 4
 _SLOW_LEAST: Final = 0.005
@@ -88,6 +88,8 @@ class Monitor:
         self._settings = settings
         self.off = not settings.enabled
         self.span_every = _every(settings)
+        self.spanless = settings.spans == "never"
+        self.counts_down = self.span_every != _NEVER
         self.slow = int((settings.slow or _SLOW_LEAST * 20) * 1e9)
         self._slow_is_given = settings.slow is not None
 
@@ -235,7 +237,7 @@ class Monitor:
             self._fold_data([record.answer], self.model.outputs)
             violations = self.model.inputs.violated - before
             if extra.span is None:
-                if not extra.alone or self.span_every == NEVER:
+                if not extra.alone or self.spanless:
                     continue
                 if not allowed:
                     self.guard.drop("span_limit", 1)
@@ -292,5 +294,5 @@ def _every(settings: Settings) -> int:
     if settings.spans == "always":
         return 1
     if settings.spans == "never" or not settings.span_ratio:
-        return NEVER
+        return _NEVER
     return max(1, round(1 / settings.span_ratio))

@@ -120,6 +120,9 @@ class Pipeline:
     def stop(self, timeout: float) -> bool:
         """Export a last time, within ``timeout`` seconds, and end the thread."""
         self._stopping = True
+        if timeout <= 0:
+            self._wake.set()
+            return False
         delivered = self.flush(timeout)
         if not delivered:
             self._runtime.guard.tell("last export", "mlobs could not deliver its last export within %.1f s.", timeout)
@@ -192,8 +195,10 @@ class Pipeline:
         runtime.folder.fold()
         points: list[Points] = []
         with runtime.folder.lock:
-            for source in (*runtime.models.values(), *runtime.monitors.values()):
-                points.extend(source.collect())
+            for model in runtime.models.values():
+                points.extend(model.collect())
+            for monitor in runtime.monitors.values():
+                points.extend(monitor.collect())
         points.extend(self._process.collect())
         points.extend(self._collect_self())
         collected = Collected(self._begun, time.time_ns(), points)

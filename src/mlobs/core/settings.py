@@ -6,7 +6,7 @@ import logging
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Final, Literal, get_args
+from typing import TYPE_CHECKING, Any, Final, Literal, get_args
 
 from mlobs.errors import ConfigurationError
 
@@ -73,9 +73,9 @@ class Settings:
         if self.endpoint is not None and not self.endpoint.startswith(("http://", "https://")):
             _refuse("endpoint", self.endpoint, "a URL such as 'http://localhost:4318'")
 
-    def changed(self, **values: object) -> Settings:
+    def changed(self, **values: Any) -> Settings:  # noqa: ANN401 - the public verb's signature says which and what
         """These settings with some values replaced. Raises ConfigurationError."""
-        return replace(self, **values)  # type: ignore[arg-type] - checked by the public verb's signature
+        return replace(self, **values)
 
 
 def _refuse(name: str, value: object, expected: str) -> None:

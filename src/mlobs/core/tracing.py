@@ -18,7 +18,7 @@ from opentelemetry import trace
 from opentelemetry.trace import SpanKind, Status, StatusCode
 
 from mlobs import columns
-from mlobs.core.monitor import NEVER, Monitor, Record
+from mlobs.core.monitor import Monitor, Record
 from mlobs.core.ring import Left, Part
 from mlobs.otel import names
 
@@ -36,7 +36,7 @@ _CAPTURED_ROWS = 16
 class Tracing:
     """The span policy. ``wake`` starts what runs in the background, ``fold`` folds in the caller's thread."""
 
-    def __init__(self, spans: Callable[[], Spans], wake: Callable[[], None], fold: Callable[[], None]) -> None:
+    def __init__(self, spans: Callable[[], Spans], wake: Callable[[], None], fold: Callable[[], object]) -> None:
         self._spans = spans
         self._wake = wake
         self.fold = fold
@@ -44,11 +44,11 @@ class Tracing:
     def begin(self, monitor: Monitor, ordinal: int) -> tuple[Span | None, bool]:
         """A live span for this call or None, and whether it shall have one after the fact."""
         self._wake()
-        if monitor.span_every == NEVER:
+        if monitor.spanless:
             return None, False
         current = trace.get_current_span()
         if current is trace.INVALID_SPAN:
-            wanted = not ordinal % monitor.span_every
+            wanted = monitor.counts_down and not ordinal % monitor.span_every
             if wanted and not self._spans().ready:
                 return None, True  # the SDK is still being loaded, and no caller shall wait for it
         else:

@@ -43,7 +43,9 @@ class DelayModel:
             late = flights.groupby(name)[LATE].mean().sort_values()
             codes[name] = {category: rank for rank, category in enumerate(late.index)}
         classifier = HistGradientBoostingClassifier(max_iter=_ROUNDS, max_leaf_nodes=_LEAVES, random_state=0)
-        with threadpool_limits(1):  # half a second's work; on a busy machine its threads would wait for each other longer
+        with threadpool_limits(
+            1
+        ):  # half a second's work; on a busy machine its threads would wait for each other longer
             return cls(classifier.fit(_matrix(flights, codes), flights[LATE].to_numpy()), codes)
 
     def probabilities(self, flights: pd.DataFrame) -> NDArray[np.float64]:

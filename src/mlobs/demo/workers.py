@@ -38,7 +38,7 @@ class Workers:
 
     def __enter__(self) -> Self:
         with self._place.log.open("wb") as log:
-            self._process = subprocess.Popen(
+            self._process = subprocess.Popen(  # noqa: S603 - this interpreter, a module of ours
                 [sys.executable, "-m", "mlobs.demo.service", str(os.getpid())],
                 env=self._environment,
                 stdin=subprocess.DEVNULL,

@@ -84,8 +84,8 @@ def _exponential(
         attributes=attributes,
         start_time_unix_nano=start,
         time_unix_nano=time,
-        count=points.count,
-        sum=points.total,  # type: ignore[arg-type] - None leaves the field out, as OTLP asks of negative values
+        count=points.observed,
+        sum=points.total,  # type: ignore[arg-type]  # None leaves the field out, as OTLP asks of negative values
         scale=points.scale,
         zero_count=points.zero_count,
         positive=sdk.Buckets(points.positive_offset, points.positive),

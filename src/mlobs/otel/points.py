@@ -100,7 +100,7 @@ class Exponential(NamedTuple):
         return 1
 
     @property
-    def count(self) -> int:
+    def observed(self) -> int:
         """How many values."""
         return self.zero_count + sum(self.positive) + sum(self.negative)
 

@@ -59,7 +59,7 @@ def _metric(instrument: names.Instrument, points: Iterable[bytes], *, delta: boo
         data += _CUMULATIVE
     elif instrument.kind != "gauge":
         data += _DELTA if delta else _CUMULATIVE
-    return head.SerializeToString() + _field(_DATA_FIELD[instrument.kind], data)
+    return bytes(head.SerializeToString()) + _field(_DATA_FIELD[instrument.kind], data)
 
 
 def _points(points: Points, times: bytes, collected: Collected) -> Iterable[bytes]:
@@ -75,7 +75,7 @@ def _points(points: Points, times: bytes, collected: Collected) -> Iterable[byte
 
 
 def _histogram(points: Histogram, collected: Collected) -> bytes:
-    return pb.HistogramDataPoint(
+    point = pb.HistogramDataPoint(
         start_time_unix_nano=collected.start_unix_nano,
         time_unix_nano=collected.time_unix_nano,
         count=sum(points.counts),
@@ -85,7 +85,8 @@ def _histogram(points: Histogram, collected: Collected) -> bytes:
         min=points.low,
         max=points.high,
         exemplars=[_exemplar(exemplar) for exemplar in points.exemplars],
-    ).SerializeToString()
+    )
+    return bytes(point.SerializeToString())
 
 
 def _exemplar(exemplar: Exemplar) -> pb.Exemplar:
@@ -99,10 +100,10 @@ def _exemplar(exemplar: Exemplar) -> pb.Exemplar:
 
 def _exponential(points: Exponential, collected: Collected) -> bytes:
     buckets = pb.ExponentialHistogramDataPoint.Buckets
-    return pb.ExponentialHistogramDataPoint(
+    point = pb.ExponentialHistogramDataPoint(
         start_time_unix_nano=collected.start_unix_nano,
         time_unix_nano=collected.time_unix_nano,
-        count=points.count,
+        count=points.observed,
         sum=points.total,
         scale=points.scale,
         zero_count=points.zero_count,
@@ -110,7 +111,8 @@ def _exponential(points: Exponential, collected: Collected) -> bytes:
         negative=buckets(offset=points.negative_offset, bucket_counts=points.negative),
         min=points.low,
         max=points.high,
-    ).SerializeToString()
+    )
+    return bytes(point.SerializeToString())
 
 
 def _attributes(attributes: Attributes, tag: bytes) -> bytes:

@@ -216,6 +216,7 @@ def _distinct(values: Values) -> tuple[list[tuple[Any, int]], int]:
     bad = 0
     for value in raw:
         try:
+            value = None if value is np.ma.masked else value  # noqa: PLW2901 - it cannot be hashed
             typed[type(value), value] += 1
         except Exception:  # noqa: BLE001 - a value may be of any class, with any behaviour
             bad += 1

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     Indexes = NDArray[np.int64]
 
 FINEST = 20  # OTLP's largest scale
+FEWEST = 3  # hold every float at scale -10, the coarsest that other implementations know
 LARGEST = sys.float_info.max
 
 
@@ -38,8 +39,8 @@ class Exponential:
     __slots__ = ("_buckets", "_ends", "infinite", "max", "max_size", "min", "missing", "scale", "total", "zero_count")
 
     def __init__(self, max_size: int = 160) -> None:
-        if max_size < 2:
-            raise ValueError(f"max_size must be at least 2, got {max_size!r}")
+        if max_size < FEWEST:
+            raise ValueError(f"max_size must be at least {FEWEST}, got {max_size!r}")
         self.max_size = max_size
         self.scale = FINEST
         self.zero_count = 0

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 LIMIT = 65_536
 SIGN = np.uint64(1 << 63)
 ONE = np.uint64(1)
+TINIEST = 5e-324
 
 
 class Quantiles:
@@ -150,6 +151,7 @@ class Quantiles:
         shift = np.uint64(self._shift)
         first = _decode(self._codes << shift)
         last = _decode(((self._codes + ONE) << shift) - ONE)
+        last[(last == 0) & np.signbit(last)] = -TINIEST  # -0.0 compares equal to 0.0, which is in the next range
         first[:1], last[-1:] = self.min, self.max
         return first, last
 

@@ -1,0 +1,177 @@
+"""One observed call: what is kept of it before, and what is left behind after.
+
+`Call` is the general path, of coroutines, generators, and plain calls that may have a live span; the plain calls of
+`calls.py` do the same in line.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from contextvars import ContextVar
+from typing import TYPE_CHECKING, Any, Final
+
+from opentelemetry import context as otel_context
+from opentelemetry import trace
+
+from mlobs.columns import LARGE, kind_of
+from mlobs.core.locate import ABSENT
+from mlobs.core.monitor import Extra, Failure
+from mlobs.core.ring import NOTHING, Left
+from mlobs.errors import UnreadableError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from contextvars import Token
+
+    from opentelemetry.trace import Span
+
+    from mlobs.core.locate import Locate
+    from mlobs.core.monitor import Monitor
+    from mlobs.core.tracing import Tracing
+
+# Whether an observed call is already running in this context: only the outermost counts.
+INSIDE: Final[ContextVar[bool]] = ContextVar("mlobs_inside", default=False)
+
+_FRAMES: Final = 50
+_HERE: Final = os.path.dirname(__file__)  # noqa: PTH120 - compared with the interpreter's own strings
+_FULL: Final = Left("ring_full", -1)
+
+
+def keep(value: object, monitor: Monitor) -> object:
+    """A copy of a call's data for the folder; never raises."""
+    if value is None or value is ABSENT:
+        return NOTHING
+    try:
+        kept = kind_of(type(value)).keep(value)
+        return monitor.ring.take(value) if kept is LARGE else kept
+    except UnreadableError as error:
+        return Left(error.reason, error.rows, str(error))
+    except Exception as error:  # noqa: BLE001 - a container that fails when it is looked at
+        return Left("unreadable", 1, f"{type(value).__name__} raised {type(error).__name__}")
+
+
+def crowded(monitor: Monitor, tracing: Tracing, kept: object, given: object) -> tuple[object, object]:
+    """The ring is filling up: wake the folder; leave data out where it is full; fold where even that is not enough."""
+    try:
+        full, overfull = monitor.ring.crowded()
+        if overfull:
+            tracing.fold()
+        elif full:
+            return _left_out(kept), _left_out(given)
+    except Exception as error:  # noqa: BLE001 - ours
+        monitor.guard.error("ring", error)
+    return kept, given
+
+
+def _left_out(kept: object) -> object:
+    if kept.__class__ is Left:
+        return kept
+    try:
+        kept = getattr(kept, "kept", kept)
+        return Left("ring_full", kind_of(type(kept)).shape(kept)[0])
+    except Exception:  # noqa: BLE001 - it only had to be counted
+        return _FULL
+
+
+def failed(
+    monitor: Monitor, began: int, took: int, cpu: int, kept: object, span: Span | None, error: BaseException
+) -> None:
+    """Leave the record of a call that raised."""
+    try:
+        frames: list[tuple[str, int, str]] = []
+        traceback = error.__traceback__
+        while traceback is not None and len(frames) < _FRAMES:
+            code = traceback.tb_frame.f_code
+            if not code.co_filename.startswith(_HERE):
+                frames.append((code.co_filename, traceback.tb_lineno, code.co_name))
+            traceback = traceback.tb_next
+        cls = type(error)
+        kind = cls.__qualname__ if cls.__module__ == "builtins" else f"{cls.__module__}.{cls.__qualname__}"
+        message = str(error) if "exception.message" in monitor.capture else None
+        alone = span is None and trace.get_current_span() is trace.INVALID_SPAN
+        extra = Extra(began, span, Failure(kind, tuple(frames), message), alone)
+        if cpu >= 0:
+            cpu = time.thread_time_ns() - cpu
+        monitor.ring.rare.append((took, cpu, kept, NOTHING, extra))
+    except Exception as ours:  # noqa: BLE001 - an exception whose str() raises, say
+        monitor.guard.error("failure", ours)
+
+
+class Call:
+    """A call on the slower path: coroutines, generators, and plain calls that may have a live span."""
+
+    __slots__ = ("began", "cpu", "kept", "later", "monitor", "span", "span_context", "spent", "tracing")
+
+    def __init__(
+        self,
+        monitor: Monitor,
+        tracing: Tracing,
+        locate: Locate,
+        args: tuple[Any, ...],
+        kwargs: Mapping[str, Any],
+        ordinal: int | None = None,
+    ) -> None:
+        """Begin. Never raises."""
+        self.monitor = monitor
+        self.tracing = tracing
+        self.cpu = -1
+        self.spent = 0
+        self.later = False
+        self.span: Span | None = None
+        self.span_context: otel_context.Context | None = None
+        self.kept: object = NOTHING
+        try:
+            if ordinal is None:
+                ordinal = next(monitor.started)
+            try:
+                self.kept = keep(locate(args, kwargs), monitor)
+            except Exception as error:  # noqa: BLE001 - the user's inputs=callable
+                self.kept = Left("unreadable", 1, f"inputs=… raised {type(error).__name__}")
+            self.span, self.later = tracing.begin(monitor, ordinal)
+            if self.span is not None:
+                self.span_context = trace.set_span_in_context(self.span)
+        except Exception as error:  # noqa: BLE001 - ours, or the user's sampler's
+            monitor.guard.error("begin", error)
+        self.began = time.perf_counter_ns()
+
+    def enter(self) -> tuple[Token[bool], object, int]:
+        """Into the user's code: observed calls made from there are inner ones, and the span is current."""
+        token = None if self.span_context is None else otel_context.attach(self.span_context)
+        return INSIDE.set(True), token, time.perf_counter_ns()
+
+    def leave(self, tokens: tuple[Token[bool], Any, int]) -> None:
+        """Out of the user's code."""
+        self.spent += time.perf_counter_ns() - tokens[2]
+        try:
+            INSIDE.reset(tokens[0])
+        except ValueError:  # a coroutine driven from two contexts
+            INSIDE.set(False)
+        if tokens[1] is not None:
+            otel_context.detach(tokens[1])
+
+    def done(self, answer: object) -> None:
+        """The call ended well. Never raises."""
+        try:
+            monitor = self.monitor
+            given = keep(answer, monitor)
+            kept = self.kept
+            ring = monitor.ring
+            if ring.waiting >= ring.brim:
+                kept, given = crowded(monitor, self.tracing, kept, given)
+            if self.span is not None or self.later or self.spent > monitor.slow:
+                alone = self.span is None and trace.get_current_span() is trace.INVALID_SPAN
+                extra = Extra(self.began, self.span, None, alone)
+                ring.rare.append((self.spent, self.cpu, kept, given, extra))
+                return
+            ring.kept.append(kept)
+            ring.answers.append(given)
+            if self.cpu >= 0:
+                ring.sampled.append((self.cpu, self.spent))
+            ring.took.append(self.spent)
+        except Exception as error:  # noqa: BLE001 - ours
+            self.monitor.guard.error("end", error)
+
+    def failed(self, error: BaseException) -> None:
+        """The call raised. Never raises itself."""
+        failed(self.monitor, self.began, self.spent, -1, self.kept, self.span, error)

@@ -1,0 +1,59 @@
+"""The pages for users are complete: every setting, variable, verdict and reason that exists is on its page."""
+
+from __future__ import annotations
+
+import inspect
+import re
+from dataclasses import fields
+from pathlib import Path
+from typing import get_args
+
+import pytest
+
+import mlobs
+from mlobs.core.guard import _MEANINGS
+from mlobs.core.settings import Settings
+from mlobs.sketch.noise import Verdict
+
+ROOT = Path(__file__).parents[2]
+CONFIGURATION = (ROOT / "docs" / "configuration.md").read_text("utf-8")
+BAD_INPUT = (ROOT / "docs" / "bad-input.md").read_text("utf-8")
+DRIFT = (ROOT / "docs" / "drift.md").read_text("utf-8")
+SOURCES = "\n".join(file.read_text("utf-8") for file in (ROOT / "src").rglob("*.py"))
+
+ROWS = dict(re.findall(r"^\| `(\w+)` \| ([^|]+) \|", CONFIGURATION.partition("## The environment")[0], re.MULTILINE))
+DEFAULTS = {field.name: field.default for field in fields(Settings)}
+
+
+def test_every_argument_of_configure_has_its_row() -> None:
+    """The table lists the arguments of `mlobs.configure`, in their order, and no others."""
+    assert list(ROWS) == list(inspect.signature(mlobs.configure).parameters)
+
+
+@pytest.mark.parametrize("name", [name for name, text in ROWS.items() if re.fullmatch(r"[\d.]+", text)])
+def test_a_default_is_the_one_in_force(name: str) -> None:
+    """A plain number in the table is the default of the settings."""
+    assert float(ROWS[name]) == DEFAULTS[name]
+
+
+def test_every_variable_is_listed() -> None:
+    """Each OTEL_* variable that the sources name whole is on the page, and each there is read or built by them."""
+    named = set(re.findall(r"\bOTEL_[A-Z_]+[A-Z]\b", SOURCES))
+    shown = set(re.findall(r"\bOTEL_[A-Z_]+[A-Z]\b", CONFIGURATION))
+    of_the_sdk = {"OTEL_SERVICE_NAME", "OTEL_RESOURCE_ATTRIBUTES", "OTEL_TRACES_SAMPLER", "OTEL_TRACES_SAMPLER_ARG"}
+    pieces = {f"OTEL_EXPORTER_OTLP_{piece}" for piece in re.findall(r'get\("([A-Z_]+)"\)', SOURCES)}
+    signals = {f"OTEL_EXPORTER_OTLP_{signal}_ENDPOINT" for signal in ("METRICS", "TRACES")}
+    assert {name for name in named if not name.endswith("_QUEUE_SIZE")} - shown == set()
+    assert shown - named - of_the_sdk - pieces - signals == set()
+
+
+@pytest.mark.parametrize("reason", sorted(_MEANINGS))
+def test_every_reason_is_explained(reason: str) -> None:
+    """Each reason for which something may be left out is on the page about bad input."""
+    assert f"`{reason}`" in BAD_INPUT
+
+
+@pytest.mark.parametrize("verdict", get_args(Verdict))
+def test_every_verdict_is_explained(verdict: str) -> None:
+    """Each verdict is on the page about drift."""
+    assert f"| `{verdict}` |" in DRIFT
