@@ -97,7 +97,7 @@ class Pipeline:
 
         settings = self._runtime.settings
         return exporter(
-            settings.environ, self.resource, endpoint=settings.endpoint, given=settings.metric_exporter
+            settings.environ, self.resource, self.collect, endpoint=settings.endpoint, given=settings.metric_exporter
         )
 
     # ── life ────────────────────────────────────────────────────────────────────────────────────────────────────────

@@ -10,7 +10,7 @@ from mlobs.otel.endpoint import Endpoint, protocol
 from mlobs.otel.http import Answer, Http
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from opentelemetry.sdk.metrics.export import MetricExporter
     from opentelemetry.sdk.resources import Resource
@@ -91,11 +91,14 @@ class SdkExporter:
 def exporter(
     environ: Mapping[str, str],
     resource: Resource,
+    collect: Callable[[], Collected],
     *,
     endpoint: str | None = None,
     given: MetricExporter | None = None,
 ) -> Exporter | None:
-    """The exporter that the environment asks for, or ``given``; None where metrics go nowhere or are scraped.
+    """The exporter that the environment asks for, or ``given``; None where metrics go nowhere.
+
+    ``collect`` is what an exporter calls that is asked rather than told.
 
     OTEL_METRICS_EXPORTER: ``otlp`` (default), ``console``, ``prometheus``, ``none``.
     OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE: ``cumulative`` (default), ``delta``, ``lowmemory``.
@@ -105,8 +108,12 @@ def exporter(
     if given is not None:
         return SdkExporter(given, resource, delta=delta)
     wanted = (environ.get("OTEL_METRICS_EXPORTER", "").strip() or "otlp").split(",")[0].strip().lower()
-    if wanted in ("none", "prometheus"):
+    if wanted == "none":
         return None
+    if wanted == "prometheus":
+        from mlobs.otel.scrape import ScrapeExporter  # noqa: PLC0415 - only where it is used
+
+        return ScrapeExporter(environ, collect, dict(resource.attributes))
     if wanted == "console":
         from opentelemetry.sdk.metrics.export import ConsoleMetricExporter  # noqa: PLC0415 - only where it is used
 

@@ -1,0 +1,127 @@
+"""The same counts for a Prometheus that scrapes: a collector for `prometheus_client`, without a second bookkeeping.
+
+Names follow OpenTelemetry's translation: dots become underscores, the unit is appended, counters end in ``_total``,
+gauges of unit 1 that are ratios keep their ``_ratio``. Needs ``mlobs[prometheus]``.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from typing import TYPE_CHECKING, Any, Final
+
+from mlobs.errors import MissingDependencyError
+from mlobs.otel.http import Answer
+from mlobs.otel.points import Histogram, Numbers
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+
+    from mlobs.otel.names import Instrument
+    from mlobs.otel.points import Attributes, Collected
+
+_UNITS: Final = {"s": "seconds", "By": "bytes", "1": "ratio"}
+
+
+def metric_name(instrument: Instrument) -> str:
+    """The name Prometheus knows a metric by, without ``_total`` and ``_bucket``."""
+    name = instrument.name.replace(".", "_")
+    unit = _UNITS.get(instrument.unit, "") if not instrument.unit.startswith("{") else ""
+    return name if not unit or name.endswith(f"_{unit}") else f"{name}_{unit}"
+
+
+class Collector:
+    """Yields metric families of `prometheus_client` from what ``collect`` says at the time of the scrape.
+
+    Exponential histograms have no place in the text format and are left out; over OTLP they are sent.
+    """
+
+    def __init__(self, collect: Callable[[], Collected], resource: Mapping[str, Any]) -> None:
+        self._collect = collect
+        self._target = {str(key): str(value) for key, value in resource.items()}
+
+    def collect(self) -> Iterator[Any]:
+        """One family a metric, as `prometheus_client.registry` asks for them."""
+        from prometheus_client.core import Metric  # noqa: PLC0415 - an extra
+
+        info = Metric("target", "What is scraped.", "gauge")
+        info.add_sample("target_info", _labels(self._target.items()), 1)
+        yield info
+        families: dict[str, Any] = {}
+        for points in self._collect().points:
+            name = metric_name(points.instrument)
+            kind = {"counter": "counter", "histogram": "histogram"}.get(points.instrument.kind, "gauge")
+            if isinstance(points, (Numbers, Histogram)):
+                family = families.get(name)
+                if family is None:
+                    family = families[name] = Metric(name, points.instrument.description, kind)
+                (_add_numbers if isinstance(points, Numbers) else _add_histogram)(family, name, points)
+        yield from families.values()
+
+    def describe(self) -> list[Any]:
+        """Nothing: names are known when there is something to say."""
+        return []
+
+
+def _add_numbers(family: Any, name: str, points: Any) -> None:  # noqa: ANN401 - prometheus_client is an extra
+    suffix = "_total" if points.instrument.kind == "counter" else ""
+    for each, value in zip(points.each, points.values, strict=True):
+        family.add_sample(name + suffix, _labels(_pairs(points.attributes, each)), value)
+
+
+def _add_histogram(family: Any, name: str, points: Any) -> None:  # noqa: ANN401 - prometheus_client is an extra
+    from prometheus_client.samples import Exemplar  # noqa: PLC0415 - an extra
+    from prometheus_client.utils import floatToGoString  # noqa: PLC0415 - an extra
+
+    labels = _labels(points.attributes.items())
+    bounds = [*points.bounds, math.inf]
+    lower = [-math.inf, *points.bounds]
+    for low, bound, count in zip(lower, bounds, itertools.accumulate(points.counts), strict=True):
+        found = next((e for e in points.exemplars if low < e.value <= bound), None)
+        exemplar = found and Exemplar(
+            {"trace_id": f"{found.trace_id:032x}", "span_id": f"{found.span_id:016x}"},
+            found.value,
+            found.time_unix_nano / 1e9,
+        )
+        family.add_sample(f"{name}_bucket", {**labels, "le": floatToGoString(bound)}, count, exemplar=exemplar)
+    family.add_sample(f"{name}_count", labels, sum(points.counts))
+    family.add_sample(f"{name}_sum", labels, points.total)
+
+
+def _pairs(attributes: Attributes, each: Attributes) -> tuple[tuple[str, str], ...]:
+    return attributes.items() + each.items()
+
+
+def _labels(pairs: Any) -> dict[str, str]:  # noqa: ANN401 - any pairs of texts
+    return {key.replace(".", "_"): value for key, value in pairs}
+
+
+class ScrapeExporter:
+    """Serves ``/metrics`` where OTEL_METRICS_EXPORTER=prometheus asks for it; there is nothing to push.
+
+    OTEL_EXPORTER_PROMETHEUS_HOST and _PORT say where, ``localhost`` and 9464 by default.
+    """
+
+    def __init__(self, environ: Mapping[str, str], collect: Callable[[], Collected], resource: Mapping[str, Any]) -> None:
+        """Raises MissingDependencyError without prometheus_client, OSError where the port is taken."""
+        try:
+            from prometheus_client import CollectorRegistry, start_http_server  # noqa: PLC0415 - an extra
+        except ImportError as error:
+            message = "OTEL_METRICS_EXPORTER=prometheus needs prometheus_client. Try: pip install 'mlobs[prometheus]'"
+            raise MissingDependencyError(message) from error
+        registry = CollectorRegistry()
+        registry.register(Collector(collect, resource))
+        host = environ.get("OTEL_EXPORTER_PROMETHEUS_HOST", "").strip() or "localhost"
+        port = int(environ.get("OTEL_EXPORTER_PROMETHEUS_PORT", "").strip() or 9464)
+        self._server, self._thread = start_http_server(port, host, registry=registry)
+        self.port: int = self._server.server_port
+
+    def export(self, collected: Collected, timeout: float) -> Answer:
+        """Nothing to do: whoever scrapes, collects."""
+        del collected, timeout
+        return Answer(delivered=True)
+
+    def close(self) -> None:
+        """Stop serving."""
+        self._server.shutdown()
+        self._server.server_close()
