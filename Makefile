@@ -3,11 +3,11 @@
 PYTHON ?= python3
 ARGS   ?=
 BIN    := .venv/bin
-BENCH  ?= hot_path fold
+BENCH  ?= hot_path fold import_time
 RUN    := $(BIN)/python -m
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-matrix check bench telemetry clean
+.PHONY: help demo test test-matrix check bench telemetry picture clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -32,6 +32,9 @@ bench: .venv/.dev  ## run the benchmarks, each printing a table (BENCH="fold" AR
 
 telemetry: .venv/.dev  ## rewrite docs/telemetry.md from src/mlobs/otel/names.py
 	@$(BIN)/python docs/make_telemetry.py
+
+picture: .venv/.dev  ## draw docs/demo.svg anew from a run of the demo
+	@$(BIN)/python docs/make_demo_svg.py
 
 clean:  ## remove the environments and what tools left
 	rm -rf .venv .nox build dist .hypothesis .mypy_cache .pytest_cache .ruff_cache .cache

@@ -30,9 +30,7 @@ SAMPLED = 0.01
 class NoMetrics(MetricExporter):
     """A metric exporter at no cost: it drops what it is given."""
 
-    def export(
-        self, metrics_data: MetricsData, timeout_millis: float = 10_000, **_: Any
-    ) -> MetricExportResult:
+    def export(self, metrics_data: MetricsData, timeout_millis: float = 10_000, **_: Any) -> MetricExportResult:
         """Report success."""
         return MetricExportResult.SUCCESS
 
@@ -57,16 +55,12 @@ class ByHand:
 
     def __init__(self, *, interval: float) -> None:
         """Start the SDK: metrics collected every `interval` seconds, spans in batches."""
-        reader = PeriodicExportingMetricReader(
-            NoMetrics(), export_interval_millis=interval * 1000
-        )
+        reader = PeriodicExportingMetricReader(NoMetrics(), export_interval_millis=interval * 1000)
         self.metrics = MeterProvider([reader])
         self.traces = TracerProvider(sampler=ParentBased(TraceIdRatioBased(SAMPLED)))
         self.traces.add_span_processor(BatchSpanProcessor(NoSpans()))
 
-    def wrap(
-        self, predict: Predict, *, model: str, row: Any, edges: Mapping[str, Sequence[float]]
-    ) -> Predict:
+    def wrap(self, predict: Predict, *, model: str, row: Any, edges: Mapping[str, Sequence[float]]) -> Predict:
         """Return `predict` with telemetry; `edges` are the buckets of each numeric feature."""
         meter, tracer = self.metrics.get_meter("by-hand"), self.traces.get_tracer("by-hand")
         duration = meter.create_histogram("prediction.duration", unit="s")
@@ -76,8 +70,7 @@ class ByHand:
         width = len(reader(row)(row))
         names = list(row) if not isinstance(row, list) and hasattr(row, "keys") else None
         record = [
-            self._feature(model, name, edges.get(name))
-            for name in (names or [f"f{index}" for index in range(width)])
+            self._feature(model, name, edges.get(name)) for name in (names or [f"f{index}" for index in range(width)])
         ]
         read = reader(row)
 
@@ -94,15 +87,11 @@ class ByHand:
 
         return wrapped
 
-    def _feature(
-        self, model: str, name: str, edges: Sequence[float] | None
-    ) -> Callable[[Any], None]:
+    def _feature(self, model: str, name: str, edges: Sequence[float] | None) -> Callable[[Any], None]:
         meter = self.metrics.get_meter("by-hand")
         attributes = {"model.name": model, "model.version": "1", "feature": name}
         if edges is not None:
-            histogram = meter.create_histogram(
-                f"{model}.{name}", explicit_bucket_boundaries_advisory=list(edges)
-            )
+            histogram = meter.create_histogram(f"{model}.{name}", explicit_bucket_boundaries_advisory=list(edges))
 
             def number(value: float) -> None:
                 histogram.record(value, attributes)
@@ -133,9 +122,9 @@ class ByHand:
 def reader(row: Any) -> Callable[[Any], Sequence[Any]]:
     """Return the quickest way to get plain Python values out of a row like this one."""
     if isinstance(row, list):
-        return lambda data: data[0]  # type: ignore[no-any-return]
+        return lambda data: data[0]
     if isinstance(row, dict):
         return lambda data: list(data.values())
     if hasattr(row, "to_numpy"):
-        return lambda data: data.to_numpy()[0].tolist()  # type: ignore[no-any-return]
-    return lambda data: data[0].tolist()  # type: ignore[no-any-return]
+        return lambda data: data.to_numpy()[0].tolist()
+    return lambda data: data[0].tolist()

@@ -116,9 +116,7 @@ def main() -> None:
     laps = {
         "numpy_sum": Lap(over(lambda: np.sum(matrix), values)),
         "mlobs": Lap(over(lambda: fold.count(matrix), values)),
-        **{
-            name: Lap(lap(peer, peer_rows * FEATURES)) for name, peer in running.items()
-        },
+        **{name: Lap(lap(peer, peer_rows * FEATURES)) for name, peer in running.items()},
     }
     rounds, seconds = (2, 0.002) if quick else (9, 0.15)
     try:
@@ -134,14 +132,10 @@ def main() -> None:
         rounds=rounds,
         seconds=seconds,
     )
-    verdicts = interleave(
-        {"verdicts": Lap(over(fold.verdicts, 1))}, rounds=rounds, seconds=seconds
-    )
+    verdicts = interleave({"verdicts": Lap(over(fold.verdicts, 1))}, rounds=rounds, seconds=seconds)
     report: dict[str, Any] = {
         "ns_per_value": {name: median(slices) * 1e9 for name, slices in taken.items()},
-        "times": {
-            name: ratio(slices, taken["mlobs"]) for name, slices in taken.items() if name != "mlobs"
-        },
+        "times": {name: ratio(slices, taken["mlobs"]) for name, slices in taken.items() if name != "mlobs"},
         "blocks_ns_per_value": {name: median(slices) * 1e9 for name, slices in blocks.items()},
         "verdicts_ms": median(verdicts["verdicts"]) * 1e3,
         "rows": len(matrix),

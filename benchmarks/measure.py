@@ -61,9 +61,7 @@ def calibrate(run: Callable[[int], float], seconds: float) -> int:
     return max(1, round(calls * seconds / took))
 
 
-def interleave(
-    laps: Mapping[str, Lap], *, rounds: int, seconds: float
-) -> dict[str, list[float]]:
+def interleave(laps: Mapping[str, Lap], *, rounds: int, seconds: float) -> dict[str, list[float]]:
     """Run every lap in slices of about `seconds`, in rotating order; seconds per call, by round."""
     calls = {name: calibrate(lap.run, seconds) for name, lap in laps.items()}
     for lap in laps.values():
@@ -86,6 +84,12 @@ def difference(more: Sequence[float], less: Sequence[float]) -> float:
 def ratio(numerator: Sequence[float], denominator: Sequence[float]) -> float:
     """Return the median of the round-by-round ratios."""
     return median(a / b for a, b in zip(numerator, denominator, strict=True))
+
+
+def quiet(figures: Iterable[float]) -> float:
+    """Return the median of the lower half: a tail on a shared machine is mostly the neighbours'."""
+    ordered = sorted(figures)
+    return median(ordered[: (len(ordered) + 1) // 2])
 
 
 def environment(*packages: str) -> dict[str, str]:
@@ -118,9 +122,7 @@ def options(description: str | None) -> argparse.Namespace:
     """Read the two options every script here has: `--json` and `--quick`."""
     parser = argparse.ArgumentParser(description=description)
     parser.add_argument("--json", action="store_true", help="print one JSON object, no table")
-    parser.add_argument(
-        "--quick", action="store_true", help="tiny slices: shows that it runs, tells no speed"
-    )
+    parser.add_argument("--quick", action="store_true", help="tiny slices: shows that it runs, tells no speed")
     return parser.parse_args()
 
 
@@ -130,14 +132,16 @@ def header(found: Mapping[str, str]) -> str:
 
 
 def table(title: str, columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
-    """Return a plain text table: floats get three significant digits, numbers align right."""
+    """Return a plain text table: floats get three significant digits, columns of text align left."""
+    rows = [tuple(row) for row in rows]
+    numbers = [all(not isinstance(row[index], str) for row in rows) for index in range(len(columns))]
     cells = [[text(cell) for cell in row] for row in rows]
     lines = [list(columns), *cells]
     widths = [max(len(line[index]) for line in lines) for index in range(len(columns))]
     body = [
         "  ".join(
-            cell.ljust(width) if index == 0 else cell.rjust(width)
-            for index, (cell, width) in enumerate(zip(line, widths, strict=True))
+            cell.rjust(width) if right else cell.ljust(width)
+            for cell, width, right in zip(line, widths, numbers, strict=True)
         ).rstrip()
         for line in lines
     ]

@@ -15,9 +15,12 @@ Predict = Callable[[Any], Any]
 
 def start(endpoint: str) -> None:
     """Export to `endpoint` every second; everything else stays at its default."""
-    mlobs.configure(
-        service_name="benchmark", endpoint=endpoint, export_interval=INTERVAL
-    )
+    mlobs.configure(service_name="benchmark", endpoint=endpoint, export_interval=INTERVAL)
+
+
+def stop() -> None:
+    """Export a last time and stop."""
+    mlobs.shutdown()
 
 
 def reference(training: Any) -> mlobs.Profile:

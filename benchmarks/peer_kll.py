@@ -20,7 +20,7 @@ def main() -> None:
         sketches = [datasketches.kll_doubles_sketch(200) for _ in data]
         started = perf_counter()
         for _ in range(int(line)):
-            for sketch, column in zip(sketches, data):
+            for sketch, column in zip(sketches, data, strict=True):
                 sketch.update(column)
         print(json.dumps(perf_counter() - started), flush=True)
 

@@ -10,9 +10,9 @@ from time import perf_counter
 
 warnings.simplefilter("ignore")  # it was written for older Pythons and says so at length
 
-import numpy as np
-import pandas as pd
-import whylogs
+import numpy as np  # noqa: E402 - after the filter
+import pandas as pd  # noqa: E402 - after the filter
+import whylogs  # noqa: E402 - after the filter
 
 
 def main() -> None:

@@ -35,7 +35,7 @@ PEERS = (
 )
 
 
-class Unavailable(Exception):
+class Unavailable(Exception):  # noqa: N818 - an answer, not an error of ours
     """A peer cannot be had here; the text says why."""
 
 
@@ -45,7 +45,7 @@ class Running:
     def __init__(self, peer: Peer, rows: int, features: int) -> None:
         """Start it in its own environment, made if need be. Raises Unavailable."""
         python = environment(peer)
-        self.process = subprocess.Popen(  # noqa: S603 - our own file in an environment of ours
+        self.process = subprocess.Popen(
             [str(python), str(HERE / peer.script), str(rows), str(features)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
@@ -90,8 +90,15 @@ def environment(peer: Peer) -> Path:
         try:
             run(interpreter, "-m", "venv", str(home))
             run(
-                str(python), "-m", "pip", "install", "--quiet", "--disable-pip-version-check",
-                "--only-binary", ":all:", *peer.requirements,
+                str(python),
+                "-m",
+                "pip",
+                "install",
+                "--quiet",
+                "--disable-pip-version-check",
+                "--only-binary",
+                ":all:",
+                *peer.requirements,
             )
             run(str(python), "-c", f"import runpy; runpy.run_path({str(HERE / peer.script)!r})")
         except Unavailable as error:
@@ -121,9 +128,7 @@ def interpreters() -> Iterator[str]:
 def run(*command: str) -> None:
     """Run a command to its end. Raises Unavailable with the last line it said."""
     try:
-        subprocess.run(  # noqa: S603 - no shell, no outside input
-            command, check=True, capture_output=True, text=True, timeout=900
-        )
+        subprocess.run(command, check=True, capture_output=True, text=True, timeout=900)
     except subprocess.CalledProcessError as error:
         said = (error.stderr or error.stdout or "").strip().splitlines() or ["it said nothing"]
         raise Unavailable(said[-1]) from None

@@ -24,7 +24,7 @@ class Sink:
 
     def __enter__(self) -> Sink:
         """Start the process and wait for its port."""
-        self.process = subprocess.Popen(  # noqa: S603 - our own file, our own interpreter
+        self.process = subprocess.Popen(
             [sys.executable, str(Path(__file__))],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
@@ -49,7 +49,7 @@ class Sink:
 
     def received(self) -> dict[str, int]:
         """Return requests and bytes so far, and the data points of the last metrics request."""
-        with urlopen(self.endpoint) as answer:  # noqa: S310 - loopback
+        with urlopen(self.endpoint) as answer:
             found: dict[str, int] = json.load(answer)
             return found
 
@@ -59,14 +59,14 @@ class Receiver(BaseHTTPRequestHandler):
 
     protocol_version = "HTTP/1.1"
     requests = 0
-    bytes = 0
+    received = 0
     last = b""
 
     def do_POST(self) -> None:
         """Take one export."""
         body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
         Receiver.requests += 1
-        Receiver.bytes += len(body)
+        Receiver.received += len(body)
         if self.path.endswith("/metrics"):
             packed = self.headers.get("Content-Encoding") == "gzip"
             Receiver.last = gzip.decompress(body) if packed else body
@@ -76,7 +76,7 @@ class Receiver(BaseHTTPRequestHandler):
         """Tell what came so far."""
         found = {
             "requests": Receiver.requests,
-            "bytes": Receiver.bytes,
+            "bytes": Receiver.received,
             "points": points(Receiver.last),
         }
         self._answer(json.dumps(found).encode())
@@ -93,7 +93,7 @@ class Receiver(BaseHTTPRequestHandler):
 
 def points(body: bytes) -> int:
     """Count the data points of one encoded metrics request."""
-    from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import (  # noqa: PLC0415 - only when asked
+    from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import (
         ExportMetricsServiceRequest,
     )
 

@@ -72,7 +72,7 @@ class Runner:
 
     def __init__(self, kind: str, steps: int, endpoint: str) -> None:
         """Start it and wait until it is warm."""
-        self.process = subprocess.Popen(  # noqa: S603 - our own file, our own interpreter
+        self.process = subprocess.Popen(
             [sys.executable, str(Path(__file__)), kind, str(steps), endpoint],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
@@ -140,15 +140,13 @@ def main() -> None:
         import observed
 
         observed.start(endpoint)
-        predict = observed.observe(
-            predict, model="tail", profile=observed.reference(case.training)
-        )
+        predict = observed.observe(predict, model="tail", profile=observed.reference(case.training))
     slowest(predict, case.row, 0.5)
     print("[]", flush=True)
     for line in sys.stdin:
         print(json.dumps(slowest(predict, case.row, float(line))), flush=True)
     if kind == "mlobs":
-        observed.mlobs.shutdown()
+        observed.stop()
 
 
 if __name__ == "__main__":

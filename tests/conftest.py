@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
+from tests.sink import Sink, running
 
 from mlobs import testing
 from mlobs.api import runtime
-from tests.sink import Sink, running
 
 
 @pytest.fixture(autouse=True)

@@ -7,7 +7,7 @@ import threading
 import time
 import zlib
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
@@ -29,7 +29,7 @@ class Sink:
         self.changed = threading.Condition()
         self.url = ""
 
-    def wait(self, condition: Any, timeout: float = 20) -> bool:
+    def wait(self, condition: Callable[[Sink], bool], timeout: float = 20) -> bool:
         """Until the condition holds of what has arrived."""
         with self.changed:
             return self.changed.wait_for(lambda: condition(self), timeout)
@@ -85,7 +85,8 @@ def running() -> Iterator[Sink]:
         def do_POST(self) -> None:
             body = self.rfile.read(int(self.headers["Content-Length"]))
             encoding = self.headers.get("Content-Encoding")
-            body = {"gzip": gzip.decompress, "deflate": zlib.decompress}.get(encoding or "", bytes)(body)
+            if encoding:
+                body = gzip.decompress(body) if encoding == "gzip" else zlib.decompress(body)
             time.sleep(sink.delay)
             status = sink.status
             with sink.changed:

@@ -95,9 +95,9 @@ def capture(**settings: Any) -> Iterator[Telemetry]:  # noqa: ANN401 - the field
 
     ``settings`` are the arguments of `mlobs.configure`. Models observed before are set aside until the block ends.
     """
-    from opentelemetry.sdk.trace import TracerProvider  # noqa: PLC0415 - the SDK is loaded where it is used
-    from opentelemetry.sdk.trace.export import SimpleSpanProcessor  # noqa: PLC0415
-    from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter  # noqa: PLC0415
+    from opentelemetry.sdk.trace import TracerProvider
+    from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+    from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
     exporter = InMemorySpanExporter()
     if "tracer_provider" not in settings:

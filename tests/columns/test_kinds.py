@@ -101,7 +101,16 @@ def test_one_dimension_is_a_row_unless_a_row_has_one_column() -> None:
 
 @pytest.mark.parametrize(
     "value",
-    [np.ones((1, 3)), [1.0, 2.0], [[1.0], [2.0]], {"a": 1.0}, [{"a": 1.0}], FRAME.copy(), FRAME["a"].copy(), MIXED.copy()],
+    [
+        np.ones((1, 3)),
+        [1.0, 2.0],
+        [[1.0], [2.0]],
+        {"a": 1.0},
+        [{"a": 1.0}],
+        FRAME.copy(),
+        FRAME["a"].copy(),
+        MIXED.copy(),
+    ],
 )
 def test_a_snapshot_is_out_of_reach(value: Any) -> None:
     """What the caller changes after the call is not seen."""
@@ -166,7 +175,7 @@ def test_array_likes_are_read_through_their_own_protocol() -> None:
     """An object with __array__ is read as the array it makes."""
 
     class Like:
-        def __array__(self, dtype: Any = None, copy: Any = None) -> Any:  # noqa: PLW3201 - numpy's protocol
+        def __array__(self, dtype: Any = None, copy: Any = None) -> Any:
             return np.ones((2, 3))
 
     assert read(Like()).rows == 2

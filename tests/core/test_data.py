@@ -12,6 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import mlobs
+from mlobs.otel.points import Exponential
 from mlobs.sketch import ks, psi
 from mlobs.testing import Telemetry, capture
 
@@ -184,7 +185,7 @@ BAD: list[Any] = [
 class Lazy:
     """An array that fails when it is looked at."""
 
-    def __array__(self, dtype: Any = None, copy: Any = None) -> Any:  # noqa: PLW3201 - numpy's protocol
+    def __array__(self, dtype: Any = None, copy: Any = None) -> Any:
         message = "not yet"
         raise RuntimeError(message)
 
@@ -281,6 +282,7 @@ def test_without_a_reference_numbers_are_summarised(telemetry: Telemetry) -> Non
     for row in rows:
         predict(row.reshape(1, 2))
     [first] = telemetry.histograms("mlobs.feature.value", feature="f0")
+    assert isinstance(first, Exponential)
     assert (first.observed, first.low, first.high) == (300, rows[:, 0].min(), rows[:, 0].max())
     assert first.total == pytest.approx(rows[:, 0].sum())
     assert telemetry.total("mlobs.feature.value", role="output", feature="prediction") == 300
@@ -293,7 +295,9 @@ def test_too_many_features_and_models_are_capped_and_told() -> None:
         predict({f"k{i}": 1.0 for i in range(6)})
         for i in range(10):
             predict({f"key{i}": 1.0})
-        names = {dict(one.attributes.items())["feature"] for one in telemetry.histograms("mlobs.feature.value", role="input")}
+        names = {
+            dict(one.attributes.items())["feature"] for one in telemetry.histograms("mlobs.feature.value", role="input")
+        }
         assert len(names) == 5
         assert telemetry.total("mlobs.sdk.dropped", reason="feature_limit") == 1 + 5
         for i in range(5):

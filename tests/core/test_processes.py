@@ -10,7 +10,6 @@ import time
 from typing import Any
 
 import pytest
-
 from tests.sink import Sink
 
 PREAMBLE = """
@@ -247,7 +246,7 @@ def test_disabled_by_the_environment(sink: Sink) -> None:
 
 
 def test_exporters_of_the_environment(sink: Sink) -> None:
-    """console prints, none sends nothing."""
+    """Console prints, none sends nothing."""
     done = run("work(3)", sink, OTEL_METRICS_EXPORTER="console", OTEL_TRACES_EXPORTER="none")
     assert done.returncode == 0, done.stderr
     assert "mlobs.prediction.duration" in done.stdout

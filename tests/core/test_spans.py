@@ -23,9 +23,9 @@ ROW = np.ones((1, 3))
 
 
 @pytest.fixture
-def tracer() -> Iterator[trace.Tracer]:
+def tracer() -> trace.Tracer:
     """A tracer of the test's own, for spans around observed calls."""
-    yield TracerProvider(shutdown_on_exit=False).get_tracer("request")
+    return TracerProvider(shutdown_on_exit=False).get_tracer("request")
 
 
 def attributes(span: ReadableSpan) -> dict[str, Any]:

@@ -30,7 +30,7 @@ def told() -> dict[str, Any]:
     """What a short run says, and beside it what is on standard error and how long it took."""
     before = leftovers()
     run = subprocess.run(
-        [*MLOBS, "--headless", "--json", "--seconds", "12"], capture_output=True, text=True, timeout=120
+        [*MLOBS, "--headless", "--json", "--seconds", "12"], capture_output=True, text=True, check=False, timeout=120
     )
     assert run.returncode == 0, run.stderr
     assert leftovers() <= before
@@ -139,7 +139,7 @@ def test_what_is_missing_is_named_with_the_cure() -> None:
         "u.find_spec = lambda name, *rest: None if name in ('fastapi', 'sklearn') else real(name, *rest);"
         "from mlobs.cli import main; sys.exit(main(['demo']))"
     )
-    run = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+    run = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
     assert run.returncode == 2
     assert run.stderr == (
         "mlobs demo: The demo needs packages that are not installed (fastapi, scikit-learn). "
@@ -150,7 +150,7 @@ def test_what_is_missing_is_named_with_the_cure() -> None:
 @pytest.mark.parametrize("seconds", ["0", "-1", "nan", "inf", "many"])
 def test_a_time_that_cannot_be_is_refused(seconds: str) -> None:
     """Seconds are a positive number; all else is a mistake of the command line."""
-    run = subprocess.run([*MLOBS, "--seconds", seconds], capture_output=True, text=True)
+    run = subprocess.run([*MLOBS, "--seconds", seconds], capture_output=True, text=True, check=False)
     assert run.returncode == 2
     assert "a number above 0 is due" in run.stderr
 
@@ -160,7 +160,7 @@ def test_help_costs_little() -> None:
     script = (
         "import sys; from mlobs.cli import main\ntry: main(['demo', '--help'])\nexcept SystemExit: print(*sys.modules)"
     )
-    run = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+    run = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
     assert not {"pandas", "sklearn", "fastapi", "rich", "uvicorn"} & set(run.stdout.split())
 
 

@@ -111,10 +111,14 @@ def test_a_worker_that_dies_is_noticed(place: Place) -> None:
         workers.wait()
         serving = [process for process in family() if "spawn_main" in " ".join(process.cmdline())]
         serving[0].kill()
-        with pytest.raises(MlobsError, match="A worker of the demo died"):
+
+        def watch() -> None:
             for _ in range(600):
                 workers.check()
                 time.sleep(0.05)
+
+        with pytest.raises(MlobsError, match="A worker of the demo died"):
+            watch()
 
 
 def test_a_slow_start_ends_in_time(place: Place) -> None:

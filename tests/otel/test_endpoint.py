@@ -54,9 +54,7 @@ def test_headers_timeout_compression_and_certificates() -> None:
         {"OTEL_EXPORTER_OTLP_COMPRESSION": "zip"},
     ],
 )
-def test_a_wrong_value_is_told_and_the_default_used(
-    environ: dict[str, str], caplog: pytest.LogCaptureFixture
-) -> None:
+def test_a_wrong_value_is_told_and_the_default_used(environ: dict[str, str], caplog: pytest.LogCaptureFixture) -> None:
     """Observing never stops a start: the log names the variable and its value."""
     with caplog.at_level(logging.WARNING, "mlobs"):
         endpoint = Endpoint.of(environ, "metrics")

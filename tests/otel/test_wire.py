@@ -94,14 +94,16 @@ def test_deltas_add_up_to_the_cumulative_counts() -> None:
     lost = deltas.since(collected(3, time=3_000))
     second = deltas.since(collected(4, time=4_000))
     assert (first.start_unix_nano, second.start_unix_nano, second.time_unix_nano) == (1_000, 2_000, 4_000)
-    assert lost.points[0].values == [10, 0, 2**41]
-    assert second.points[0].values == [15, 0, 3 * 2**40]
-    assert second.points[1].values == [0.25, 0.5, 0.25]  # a gauge is no delta
-    assert second.points[2].values == [-1]
-    assert second.points[4].counts == [9, 0, 3]
-    assert second.points[4].total == pytest.approx(16.5)
-    assert second.points[5].positive == [3, 0, 6]
-    assert second.points[5].zero_count == 6
+    missed: list[Any] = list(lost.points)
+    fresh: list[Any] = list(second.points)
+    assert missed[0].values == [10, 0, 2**41]
+    assert fresh[0].values == [15, 0, 3 * 2**40]
+    assert fresh[1].values == [0.25, 0.5, 0.25]  # a gauge is no delta
+    assert fresh[2].values == [-1]
+    assert fresh[4].counts == [9, 0, 3]
+    assert fresh[4].total == pytest.approx(16.5)
+    assert fresh[5].positive == [3, 0, 6]
+    assert fresh[5].zero_count == 6
 
 
 def test_deltas_of_an_exponential_histogram_that_was_rescaled() -> None:
@@ -111,6 +113,7 @@ def test_deltas_of_an_exponential_histogram_that_was_rescaled() -> None:
     coarse = fine._replace(scale=2, positive_offset=-2, positive=[2, 2, 5], total=20.0)
     deltas.arrived(Collected(0, 1, [fine]))
     [fresh] = deltas.since(Collected(0, 2, [coarse])).points
+    assert isinstance(fresh, Exponential)
     assert fresh.positive == [0, 0, 5]
     assert fresh.total == 16.0
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
-from mlobs.columns.block import Block
+if TYPE_CHECKING:
+    from mlobs.columns.block import Block
 
 # Values a call may hand over without anybody counting bytes: 2 KB as float64.
 SMALL: Final = 256

@@ -109,7 +109,7 @@ def _stack(rows: Sequence[Sequence[Any]], names: tuple[str, ...] | None) -> Bloc
     except (ValueError, TypeError, OverflowError):
         array = np.empty(0, object)
     # numpy makes text of a row that mixes numbers and strings, so only a numeric result may be used whole
-    if array.ndim == 2 and array.dtype.kind in "biuf":  # noqa: PLR2004 - a table
+    if array.ndim == 2 and array.dtype.kind in "biuf":
         return Block(len(rows), names, [], array)
     return Block(len(rows), names, list(zip(*rows, strict=True)))
 

@@ -66,7 +66,7 @@ def _wrap_plain(
         return kept
 
     @functools.wraps(function)
-    def observed(*args: Any, **kwargs: Any) -> Any:  # noqa: ANN401 - the function's own
+    def observed(*args: Any, **kwargs: Any) -> Any:
         if monitor.off or inside():
             return function(*args, **kwargs)
         ordinal = next(monitor.started)
@@ -136,7 +136,7 @@ def _rare(
     args: tuple[Any, ...],
     kwargs: Mapping[str, Any],
     ordinal: int,
-) -> Any:  # noqa: ANN401 - the function's own
+) -> Any:
     """A plain call that may have a live span."""
     call = Call(monitor, tracing, locate, args, kwargs, ordinal)
     cpu = time.thread_time_ns() if not ordinal % monitor.cpu_every else -1
@@ -158,7 +158,7 @@ def _wrap_coroutine(
     function: Callable[..., Awaitable[Any]], monitor: Monitor, tracing: Tracing, locate: Locate
 ) -> Callable[..., Any]:
     @functools.wraps(function)
-    async def observed(*args: Any, **kwargs: Any) -> Any:  # noqa: ANN401 - the function's own
+    async def observed(*args: Any, **kwargs: Any) -> Any:
         if monitor.off or INSIDE.get():
             return await function(*args, **kwargs)
         call = Call(monitor, tracing, locate, args, kwargs)

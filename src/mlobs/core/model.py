@@ -54,12 +54,8 @@ class Model:
             (names.MODEL_VERSION, identity.version),
             (names.MODEL_VARIANT, identity.variant),
         )
-        self.inputs = Observations(
-            names.ROLE_INPUT, profile.inputs if profile else (), self.attributes, drop, limit
-        )
-        self.outputs = Observations(
-            names.ROLE_OUTPUT, profile.outputs if profile else (), self.attributes, drop, limit
-        )
+        self.inputs = Observations(names.ROLE_INPUT, profile.inputs if profile else (), self.attributes, drop, limit)
+        self.outputs = Observations(names.ROLE_OUTPUT, profile.outputs if profile else (), self.attributes, drop, limit)
         self.windows = tuple(Window(span) for span in spans)
         self.drifting = False
         self._info = self.attributes.extended((names.PROFILE_ID, profile.id if profile else ""))
@@ -116,5 +112,5 @@ class Model:
             if one.count:
                 yield Numbers(names.DRIFT_PSI, attributes, (float(one.psi),))
                 yield Numbers(names.DRIFT_PSI_NOISE, attributes, (float(one.psi_noise),))
-                if one.ks == one.ks:  # noqa: PLR0124 - NaN: categories have no order
+                if one.ks == one.ks:  # not NaN, as for categories, which have no order
                     yield Numbers(names.DRIFT_KS, attributes, (float(one.ks),))

@@ -17,7 +17,7 @@ from mlobs.otel import names
 from mlobs.otel.points import Attributes, Exemplar, Numbers, Points
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterator
 
     from opentelemetry.trace import Span
 
@@ -75,7 +75,9 @@ class Monitor:
     holds the fold lock. ``after`` makes spans after the fact.
     """
 
-    def __init__(self, model: Model, operation: str, settings: Settings, guard: Guard, wake: Callable[[], None]) -> None:
+    def __init__(
+        self, model: Model, operation: str, settings: Settings, guard: Guard, wake: Callable[[], None]
+    ) -> None:
         self.operation = operation
         self.guard = guard
         self.capture: frozenset[str] = frozenset()
@@ -154,7 +156,7 @@ class Monitor:
         if self._cpu_sampled[1]:
             self._has_cpu = True
             self._cpu += duration * 1e-9 * min(1.0, self._cpu_sampled[0] / self._cpu_sampled[1])
-        if self._cpu_sampled[1] > 10**12:  # noqa: PLR2004 - a thousand seconds: let the ratio follow the model
+        if self._cpu_sampled[1] > 10**12:
             self._cpu_sampled = [part // 2 for part in self._cpu_sampled]
 
     def _fold_data(self, kept: list[Any], into: Observations) -> None:
@@ -259,7 +261,7 @@ class Monitor:
         if not calls:
             return
         self.cpu_every = 1 if histogram.total / calls >= _LONG else _SAMPLED
-        if not self._slow_is_given and calls >= 100:  # noqa: PLR2004 - a p99 needs a hundred
+        if not self._slow_is_given and calls >= 100:
             self.slow = int(max(_SLOW_LEAST, _SLOW_FACTOR * histogram.quantile(0.99)) * 1e9)
 
     # ── points ──────────────────────────────────────────────────────────────────────────────────────────────────────

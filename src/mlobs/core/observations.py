@@ -9,7 +9,8 @@ import numpy as np
 
 from mlobs.otel import names
 from mlobs.otel.points import Attributes, Exponential, Numbers, Points
-from mlobs.sketch import Cuts, Exponential as Sketch, Found, numbers
+from mlobs.sketch import Cuts, Found, numbers
+from mlobs.sketch import Exponential as Sketch
 from mlobs.sketch.matrix import CutMatrix
 
 if TYPE_CHECKING:
@@ -123,7 +124,7 @@ class Observations:
         match = self._matches.get(key)
         if match is None:
             match = self._pair(block)
-            if len(self._matches) < 1000:  # noqa: PLR2004 - rows with ever new keys must not fill the memory
+            if len(self._matches) < 1000:
                 self._matches[key] = match
         return match
 
@@ -187,7 +188,9 @@ class Observations:
         """Everything counted, and the reference it is counted against."""
         for feature, counts, series, bins in zip(self.reference, self.parts, self._series, self._bins, strict=True):
             ratios = [float(ratio) for ratio in feature.ratios]
-            labels = [each.extended((names.LABEL, text)) for each, text in zip(bins, feature.partition.labels, strict=True)]
+            labels = [
+                each.extended((names.LABEL, text)) for each, text in zip(bins, feature.partition.labels, strict=True)
+            ]
             yield Numbers(names.FEATURE_OBSERVATIONS, series, counts.tolist(), bins)
             yield Numbers(names.FEATURE_REFERENCE_RATIO, series, ratios, bins)
             yield Numbers(names.FEATURE_REFERENCE_SAMPLES, series, (int(feature.samples),))

@@ -57,7 +57,7 @@ class Pipeline:
     def resource(self) -> Resource:
         """Who is speaking."""
         if self._resource is None:
-            from mlobs.otel.resource import resource  # noqa: PLC0415 - the SDK is loaded by the first call
+            from mlobs.otel.resource import resource
 
             settings = self._runtime.settings
             extra = dict(settings.resource_attributes)
@@ -86,14 +86,14 @@ class Pipeline:
         The lock is held over the imports: a process forked in the middle of one could never finish it.
         """
         with self._runtime.loading:
-            from mlobs.otel import wire  # noqa: F401, PLC0415 - loaded here rather than at import
+            from mlobs.otel import wire  # noqa: F401 - loaded here rather than at import
 
             self._exporter = self._make_exporter()
             self._process.prepare()
             self.spans.prepare()
 
     def _make_exporter(self) -> Exporter | None:
-        from mlobs.otel.exporter import exporter  # noqa: PLC0415 - the SDK is loaded by the export thread
+        from mlobs.otel.exporter import exporter
 
         settings = self._runtime.settings
         return exporter(

@@ -38,7 +38,7 @@ class Runtime:
         self._registering = threading.Lock()
         self.loading = threading.RLock()
         self._renew(forked=False)
-        self.tracing = Tracing(lambda: self.pipeline.spans, self.start, lambda: self.folder.fold())
+        self.tracing = Tracing(lambda: self.pipeline.spans, self.start, lambda: self.folder.fold())  # noqa: PLW0108 - renewed
 
     def _renew(self, *, forked: bool) -> None:
         self.started = False
@@ -70,8 +70,10 @@ class Runtime:
     # ── models and monitors ─────────────────────────────────────────────────────────────────────────────────────────
 
     def model(self, identity: Identity, profile: Profile | None = None) -> Model:
-        """The model of this identity, made when first asked for. A profile given later is not taken: counts are bound
-        to the first; that is told once."""
+        """The model of this identity, made when first asked for.
+
+        A profile given later is not taken: counts are bound to the first; that is told once.
+        """
         with self._registering:
             found = self.models.get(identity)
             if found is None:
@@ -110,7 +112,7 @@ class Runtime:
         with self._registering:
             found = self.monitors.get(key)
             if found is None:
-                found = Monitor(model, operation, self.settings, self.guard, lambda: self.folder.wake())
+                found = Monitor(model, operation, self.settings, self.guard, lambda: self.folder.wake())  # noqa: PLW0108 - renewed
                 self.monitors[key] = found
             return found
 
@@ -190,6 +192,6 @@ def _at_exit(runtime: Runtime) -> None:
         runtime.shutdown(runtime.settings.flush_timeout)
 
     atexit.register(finish)
-    from multiprocessing import util  # noqa: PLC0415 - loaded by the first call, not by a start
+    from multiprocessing import util
 
     util.Finalize(None, finish, exitpriority=-100)

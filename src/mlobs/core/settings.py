@@ -67,7 +67,16 @@ class Settings:
             _refuse("duration_bounds", bounds, "two or more increasing, positive, finite numbers of seconds")
         if self.slow is not None and not self.slow > 0:
             _refuse("slow", self.slow, "a positive number of seconds, or None to follow the model's own p99")
-        for name in ("export_interval", "export_timeout", "flush_timeout", "fold_interval", "max_features", "max_models", "ring_calls", "ring_bytes"):
+        for name in (
+            "export_interval",
+            "export_timeout",
+            "flush_timeout",
+            "fold_interval",
+            "max_features",
+            "max_models",
+            "ring_calls",
+            "ring_bytes",
+        ):
             if not getattr(self, name) > 0:
                 _refuse(name, getattr(self, name), "a positive number")
         if self.endpoint is not None and not self.endpoint.startswith(("http://", "https://")):

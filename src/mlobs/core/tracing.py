@@ -18,7 +18,6 @@ from opentelemetry import trace
 from opentelemetry.trace import SpanKind, Status, StatusCode
 
 from mlobs import columns
-from mlobs.core.monitor import Monitor, Record
 from mlobs.core.ring import Left, Part
 from mlobs.otel import names
 
@@ -27,7 +26,7 @@ if TYPE_CHECKING:
 
     from opentelemetry.trace import Span
 
-    from mlobs.core.monitor import Failure
+    from mlobs.core.monitor import Failure, Monitor, Record
     from mlobs.otel.spans import Spans
 
 _CAPTURED_ROWS = 16
@@ -151,6 +150,6 @@ def _confidence(answer: object) -> float | None:
     if len(blocks) != 1 or blocks[0].rows != 1 or blocks[0].matrix is None:
         return None
     row = blocks[0].matrix[0]
-    if row.size < 2 or row.dtype.kind != "f" or not row.min() >= 0:  # noqa: PLR2004
+    if row.size < 2 or row.dtype.kind != "f" or not row.min() >= 0:
         return None
     return float(row.max()) if math.isclose(float(row.sum()), 1, abs_tol=1e-3) else None

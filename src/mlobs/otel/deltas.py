@@ -54,9 +54,7 @@ class Deltas:
         if earlier is None:
             return points
         if isinstance(points, Histogram):
-            return points._replace(
-                counts=_subtract(points.counts, earlier.counts), total=points.total - earlier.total
-            )
+            return points._replace(counts=_subtract(points.counts, earlier.counts), total=points.total - earlier.total)
         return _subtract_exponential(points, earlier)
 
 

@@ -40,7 +40,7 @@ class OtlpExporter:
 
     def export(self, collected: Collected, timeout: float) -> Answer:
         """Encode, send, and remember what arrived."""
-        from mlobs.otel import wire  # noqa: PLC0415 - protobuf is loaded by the export thread, not by a start
+        from mlobs.otel import wire
 
         fresh = self._deltas.since(collected) if self._deltas else collected
         answer = self._http.post(wire.encode(fresh, self._resource, delta=self._deltas is not None), timeout)
@@ -66,9 +66,9 @@ class SdkExporter:
 
     def export(self, collected: Collected, timeout: float) -> Answer:
         """Hand over the SDK's dataclasses."""
-        from opentelemetry.sdk.metrics.export import MetricExportResult  # noqa: PLC0415 - only where it is used
+        from opentelemetry.sdk.metrics.export import MetricExportResult
 
-        from mlobs.otel.metricsdata import metrics_data  # noqa: PLC0415 - only where it is used
+        from mlobs.otel.metricsdata import metrics_data
 
         fresh = self._deltas.since(collected) if self._deltas else collected
         data = metrics_data(fresh, self._resource, delta=self._deltas is not None)
@@ -111,17 +111,17 @@ def exporter(
     if wanted == "none":
         return None
     if wanted == "prometheus":
-        from mlobs.otel.scrape import ScrapeExporter  # noqa: PLC0415 - only where it is used
+        from mlobs.otel.scrape import ScrapeExporter
 
         return ScrapeExporter(environ, collect, dict(resource.attributes))
     if wanted == "console":
-        from opentelemetry.sdk.metrics.export import ConsoleMetricExporter  # noqa: PLC0415 - only where it is used
+        from opentelemetry.sdk.metrics.export import ConsoleMetricExporter
 
         return SdkExporter(ConsoleMetricExporter(), resource, delta=delta)
     if wanted != "otlp":
         _logger.warning("OTEL_METRICS_EXPORTER=%r is none of otlp, console, prometheus, none: using otlp", wanted)
     if protocol(environ, "metrics") == "grpc":
-        from opentelemetry.exporter.otlp.proto.grpc.metric_exporter import (  # noqa: PLC0415 - only where it is used
+        from opentelemetry.exporter.otlp.proto.grpc.metric_exporter import (
             OTLPMetricExporter,
         )
 

@@ -42,7 +42,7 @@ class Collector:
 
     def collect(self) -> Iterator[Any]:
         """One family a metric, as `prometheus_client.registry` asks for them."""
-        from prometheus_client.core import Metric  # noqa: PLC0415 - an extra
+        from prometheus_client.core import Metric
 
         info = Metric("target", "What is scraped.", "gauge")
         info.add_sample("target_info", _labels(self._target.items()), 1)
@@ -70,8 +70,8 @@ def _add_numbers(family: Any, name: str, points: Any) -> None:  # noqa: ANN401 -
 
 
 def _add_histogram(family: Any, name: str, points: Any) -> None:  # noqa: ANN401 - prometheus_client is an extra
-    from prometheus_client.samples import Exemplar  # noqa: PLC0415 - an extra
-    from prometheus_client.utils import floatToGoString  # noqa: PLC0415 - an extra
+    from prometheus_client.samples import Exemplar
+    from prometheus_client.utils import floatToGoString
 
     labels = _labels(points.attributes.items())
     bounds = [*points.bounds, math.inf]
@@ -102,10 +102,12 @@ class ScrapeExporter:
     OTEL_EXPORTER_PROMETHEUS_HOST and _PORT say where, ``localhost`` and 9464 by default.
     """
 
-    def __init__(self, environ: Mapping[str, str], collect: Callable[[], Collected], resource: Mapping[str, Any]) -> None:
+    def __init__(
+        self, environ: Mapping[str, str], collect: Callable[[], Collected], resource: Mapping[str, Any]
+    ) -> None:
         """Raises MissingDependencyError without prometheus_client, OSError where the port is taken."""
         try:
-            from prometheus_client import CollectorRegistry, start_http_server  # noqa: PLC0415 - an extra
+            from prometheus_client import CollectorRegistry, start_http_server
         except ImportError as error:
             message = "OTEL_METRICS_EXPORTER=prometheus needs prometheus_client. Try: pip install 'mlobs[prometheus]'"
             raise MissingDependencyError(message) from error

@@ -60,7 +60,7 @@ class Spans:
     def prepare(self) -> None:
         """Load and make what the first span needs."""
         if self.tracer is not None and self._exporter is not None:
-            from opentelemetry.exporter.otlp.proto.common import trace_encoder  # noqa: F401, PLC0415 - not at import
+            from opentelemetry.exporter.otlp.proto.common import trace_encoder  # noqa: F401 - not at import
 
     @property
     def tracer(self) -> Tracer:
@@ -80,7 +80,7 @@ class Spans:
         if wanted == "none" or self._environ.get("OTEL_SDK_DISABLED", "").strip().lower() == "true":
             self._mine = trace.NoOpTracerProvider()
             return self._mine
-        from opentelemetry.sdk.trace import SpanProcessor, TracerProvider  # noqa: PLC0415 - not at import
+        from opentelemetry.sdk.trace import SpanProcessor, TracerProvider
 
         queue, dropped = self._queue, self._dropped
 
@@ -103,13 +103,13 @@ class Spans:
 
     def _make_exporter(self, wanted: str) -> SpanExporter | Http:
         if wanted == "console":
-            from opentelemetry.sdk.trace.export import ConsoleSpanExporter  # noqa: PLC0415 - only where it is used
+            from opentelemetry.sdk.trace.export import ConsoleSpanExporter
 
             return ConsoleSpanExporter()
         if wanted != "otlp":
             _logger.warning("OTEL_TRACES_EXPORTER=%r is none of otlp, console, none: using otlp", wanted)
         if protocol(self._environ, "traces") == "grpc":
-            from opentelemetry.exporter.otlp.proto.grpc.trace_exporter import (  # noqa: PLC0415 - only where it is used
+            from opentelemetry.exporter.otlp.proto.grpc.trace_exporter import (
                 OTLPSpanExporter,
             )
 
@@ -132,10 +132,10 @@ class Spans:
     def _send(self, batch: Sequence[ReadableSpan], timeout: float) -> Answer:
         exporter: Any = self._exporter
         if isinstance(exporter, Http):
-            from opentelemetry.exporter.otlp.proto.common.trace_encoder import encode_spans  # noqa: PLC0415 - not at import
+            from opentelemetry.exporter.otlp.proto.common.trace_encoder import encode_spans
 
             return exporter.post(encode_spans(batch).SerializeToString(), timeout)
-        from opentelemetry.sdk.trace.export import SpanExportResult  # noqa: PLC0415 - not at import
+        from opentelemetry.sdk.trace.export import SpanExportResult
 
         result = exporter.export(batch)
         delivered = result is SpanExportResult.SUCCESS

@@ -149,7 +149,7 @@ def _field(tag: bytes, payload: bytes) -> bytes:
     """A length-delimited field: tag, length as a varint, payload."""
     length = len(payload)
     head = bytearray(tag)
-    while length > 0x7F:  # noqa: PLR2004 - seven bits a byte
+    while length > 0x7F:
         head.append(length & 0x7F | 0x80)
         length >>= 7
     head.append(length)

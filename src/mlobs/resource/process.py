@@ -31,7 +31,7 @@ class Process:
 
     def prepare(self) -> None:
         """Load psutil."""
-        import psutil  # noqa: PLC0415 - not at import
+        import psutil
 
         self._process = psutil.Process()
 
@@ -48,7 +48,9 @@ class Process:
         yield Numbers(names.PROCESS_CPU_TIME, NO_ATTRIBUTES, now[1:], _MODES)
         if self._last is not None and now[0] > self._last[0]:
             available = (now[0] - self._last[0]) * _cpus()
-            shares = [max(0.0, (after - before) / available) for after, before in zip(now[1:], self._last[1:], strict=True)]
+            shares = [
+                max(0.0, (after - before) / available) for after, before in zip(now[1:], self._last[1:], strict=True)
+            ]
             yield Numbers(names.PROCESS_CPU_UTILIZATION, NO_ATTRIBUTES, shares, _MODES)
         self._last = now
         yield Numbers(names.PROCESS_MEMORY_USAGE, NO_ATTRIBUTES, (int(memory),))

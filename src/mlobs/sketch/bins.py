@@ -148,27 +148,31 @@ class Cuts:
         rows, edges = len(column), len(self._limits)
         masks = scratch[: rows * edges].reshape(edges, rows)
         np.less_equal(column, self._column, masks)
-        below: list[int] = [0, *(int(np.count_nonzero(mask)) for mask in masks)]
+        below: list[int] = [0, *map(_times, masks)]
         # The extremes say whether anything is out of the ordinary, for the price of one edge.
         smallest, largest = float(np.minimum.reduce(column)), float(np.maximum.reduce(column))
         missing, found = 0, NOTHING
         ordinary = self._lowest <= smallest and largest <= self._highest
         if not (ordinary and isfinite(smallest) and isfinite(largest)):
-            found = self._violations(column)
+            found = self._violations(column, smallest, largest)
             missing = found.missing
         below.append(rows - missing)
         into += [*(after - before for before, after in pairwise(below)), missing]
         return found
 
-    def _violations(self, column: Floats) -> Found:
-        missing = int(np.count_nonzero(np.isnan(column)))
-        infinite = int(np.count_nonzero(np.isinf(column)))
-        low = int(np.count_nonzero(column < self._lowest))
-        high = int(np.count_nonzero(column > self._highest))
-        if infinite:
-            low -= int(np.count_nonzero(column == -inf)) if self._lowest > -inf else 0
-            high -= int(np.count_nonzero(column == inf)) if self._highest < inf else 0
-        return Found(missing=missing, infinite=infinite, range=low + high)
+    def _violations(self, column: Floats, smallest: float, largest: float) -> Found:
+        """Only what the extremes leave open is looked for; they are NaN where one value is, and leave all open."""
+        missing = 0 if largest == largest else _times(np.isnan(column))  # noqa: PLR0124 - NaN, without a call
+        low = 0 if smallest >= self._lowest else _times(column < self._lowest)
+        high = 0 if largest <= self._highest else _times(column > self._highest)
+        below = above = 0
+        if (low or self._lowest == -inf) and not smallest > -inf:
+            below = _times(column == -inf)
+            low -= below if low else 0
+        if (high or self._highest == inf) and not largest < inf:
+            above = _times(column == inf)
+            high -= above if high else 0
+        return Found(missing=missing, infinite=below + above, range=low + high)
 
     def _count_few(self, column: list[float], into: Counts) -> Found:
         limits, lowest, highest = self._limits, self._lowest, self._highest
@@ -225,6 +229,10 @@ def count_values(values: Sequence[object] | npt.NDArray[Any], cuts: Cuts, into: 
     column, bad = numbers(values)
     found = cuts.count(column, into)
     return found._replace(missing=found.missing - bad, type=bad) if bad else found
+
+
+def _times(mask: Mask) -> int:
+    return int(np.count_nonzero(mask))
 
 
 def _transpose(chunk: npt.NDArray[Any], buffer: Floats) -> Floats:
