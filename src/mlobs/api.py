@@ -71,10 +71,7 @@ def observe(
     Raises ConfigurationError for arguments that cannot hold and ProfileError for a reference that cannot be read.
     """
     profile = _profile(reference)
-    for name, value in (("model", model), ("version", version), ("variant", variant), ("operation", operation)):
-        if value is not None and (not isinstance(value, str) or not value):
-            message = f"mlobs.observe({name}={value!r}): expected a text that is not empty."
-            raise ConfigurationError(message)
+    _texts("observe", model=model, version=version, variant=variant, operation=operation)
     if isinstance(capture, str):
         message = f"mlobs.observe(capture={capture!r}): expected several names, e.g. capture=[{capture!r}]."
         raise ConfigurationError(message)
@@ -114,9 +111,7 @@ def register(
     alive. Raises ConfigurationError for an object that takes no weak reference, ProfileError for a reference that
     cannot be read.
     """
-    if not isinstance(name, str) or not name:
-        message = f"mlobs.register(name={name!r}): expected a text that is not empty."
-        raise ConfigurationError(message)
+    _texts("register", name=name, version=version, variant=variant)
     identity = Identity(name, version or UNVERSIONED, variant or CHAMPION)
     registry.add(model, Registration(identity, _profile(reference)))
     return model
@@ -183,7 +178,7 @@ def drift(*, window: float | None = None) -> dict[str, dict[str, Drift]]:
         raise ConfigurationError(message)
     runtime.folder.fold()
     found: dict[str, dict[str, Drift]] = {}
-    with runtime.folder.lock:
+    with runtime.counting:
         models = [model for model in runtime.models.values() if model.profile is not None]
         shared = [model.identity.name for model in models]
         for model in models:
@@ -193,6 +188,13 @@ def drift(*, window: float | None = None) -> dict[str, dict[str, Drift]]:
             for one in model.drift(window):
                 features[one.name if one.name not in features else f"{one.role}:{one.name}"] = one
     return found
+
+
+def _texts(verb: str, **given: str | None) -> None:
+    for name, value in given.items():
+        if value is not None and (not isinstance(value, str) or not value):
+            message = f"mlobs.{verb}({name}={value!r}): expected a text that is not empty."
+            raise ConfigurationError(message)
 
 
 def _profile(reference: Reference) -> Profile | None:

@@ -264,3 +264,67 @@ def test_resource_and_service_name(sink: Sink) -> None:
         assert about["service.name"] == "shop"
         assert about["team"] == "ml"
         assert about["service.instance.id"]
+
+
+def test_one_process_is_one_instance_whatever_is_configured(sink: Sink) -> None:
+    """Configuring, shutting down and starting again change neither the identity nor the start of the counts."""
+    script = """
+    work(10)
+    assert mlobs.flush()
+    mlobs.configure(service_name="other")
+    work(10)
+    assert mlobs.shutdown()
+    work(10)
+    assert mlobs.flush()
+    """
+    for temporality in ("cumulative", "delta"):
+        sink.metrics.clear()
+        done = run(script, sink, OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE=temporality)
+        assert (done.returncode, done.stderr) == (0, "")
+        assert sink.calls(delta=temporality == "delta") == 30
+        assert len(sink.latest()) == 1
+    starts = {
+        point.start_time_unix_nano
+        for request in sink.metrics
+        for metric in request.resource_metrics[0].scope_metrics[0].metrics
+        if metric.name == "mlobs.prediction.duration"
+        for point in metric.histogram.data_points
+    }
+    assert len(starts) == len(sink.metrics)  # deltas follow one another
+
+
+def test_the_environment_counts_when_the_first_call_is_made(sink: Sink) -> None:
+    """OTEL_* set by the program after its imports, before its first call, hold."""
+    script = f"""
+    os.environ["OTEL_EXPORTER_OTLP_ENDPOINT"] = "{sink.url}"
+    work(3)
+    """
+    done = run(script, None)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert sink.calls() == 3
+
+
+def test_a_callers_own_metrics_exporter_and_a_real_sdk_beside_us(sink: Sink) -> None:
+    """Spans of mlobs go to the user's tracer provider and its resource is theirs; nothing global is set by mlobs."""
+    script = """
+    from opentelemetry import trace, metrics
+    from opentelemetry.sdk.trace import TracerProvider
+    from opentelemetry.sdk.resources import Resource
+    from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+    from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+    spans = InMemorySpanExporter()
+    provider = TracerProvider(resource=Resource.create({"service.name": "theirs"}))
+    provider.add_span_processor(SimpleSpanProcessor(spans))
+    trace.set_tracer_provider(provider)
+    with trace.get_tracer("t").start_as_current_span("request"):
+        work(1)
+    assert mlobs.flush()
+    assert sorted(span.name for span in spans.get_finished_spans()) == ["predict m", "request"]
+    assert trace.get_tracer_provider() is provider
+    assert "Proxy" in type(metrics.get_meter_provider()).__name__
+    """
+    done = run(script, sink)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert sink.traces == []
+    about = {pair.key: pair.value.string_value for pair in sink.metrics[-1].resource_metrics[0].resource.attributes}
+    assert about["service.name"] == "theirs"

@@ -120,9 +120,9 @@ def test_the_verdict_names_what_has_drifted() -> None:
     assert verdict(drifts({"humid": 0.22})).startswith("Drifting: humid")
 
 
-def test_a_sparkline_ends_at_its_top() -> None:
-    """The largest value is the tallest block; nothing gives nothing."""
-    assert sparkline([0.0, 5.0, 10.0])[-1] == "█"
+def test_a_sparkline_shows_the_course() -> None:
+    """Larger values are taller blocks; nothing gives nothing."""
+    assert sparkline([0.0, 5.0, 10.0]) == "▁▄▆"
     assert sparkline([]) == sparkline([0.0]) == ""
 
 

@@ -123,8 +123,9 @@ def test_rejected_points_are_read_from_the_answer() -> None:
     response = ExportMetricsServiceResponse()
     response.partial_success.rejected_data_points = 3
     response.partial_success.error_message = "out of order"
-    assert wire.rejected(response.SerializeToString()) == "3 points: out of order"
-    assert wire.rejected(ExportMetricsServiceResponse().SerializeToString()) == ""
+    assert wire.rejected(response.SerializeToString()) == (3, "out of order")
+    assert wire.rejected(ExportMetricsServiceResponse().SerializeToString()) == (0, "")
+    assert wire.rejected(b"<html>\xff") == (0, "")
 
 
 def test_attributes_are_encoded_once_and_compress_well() -> None:

@@ -15,7 +15,6 @@ class Folder:
 
     def __init__(self, runtime: Runtime) -> None:
         self._runtime = runtime
-        self.lock = threading.RLock()
         self.seconds = 0.0
         self._wake = threading.Event()
         self._stopped = False
@@ -48,7 +47,7 @@ class Folder:
         """Fold every monitor now, in this thread; how many calls that was. Never raises."""
         runtime = self._runtime
         folded = 0
-        with self.lock:
+        with runtime.counting:
             began = time.perf_counter()
             now = runtime.clock()
             for model in list(runtime.models.values()):

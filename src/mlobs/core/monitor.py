@@ -95,6 +95,10 @@ class Monitor:
         self.slow = int((settings.slow or _SLOW_LEAST * 20) * 1e9)
         self._slow_is_given = settings.slow is not None
 
+    def sleep(self) -> None:
+        """The threads were stopped: the next call takes the path that starts them, and settings are applied anew."""
+        self.span_every = 1
+
     def renew(self, model: Model) -> None:
         """Begin at zero: at the start, and in a forked child."""
         self.model = model

@@ -17,6 +17,8 @@ from mlobs.resource import Process
 if TYPE_CHECKING:
     from opentelemetry.sdk.resources import Resource
 
+    from mlobs.core.model import Model
+    from mlobs.core.monitor import Monitor
     from mlobs.core.runtime import Runtime
     from mlobs.otel.exporter import Exporter
 
@@ -36,10 +38,8 @@ class _Request:
 class Pipeline:
     """Collects and exports every ``export_interval`` seconds, on flush, and at the end."""
 
-    def __init__(self, runtime: Runtime, *, forked: bool) -> None:
+    def __init__(self, runtime: Runtime) -> None:
         self._runtime = runtime
-        self._forked = forked
-        self._begun = time.time_ns()
         self._wake = threading.Event()
         self._stopping = False
         self._requests: list[_Request] = []
@@ -63,7 +63,9 @@ class Pipeline:
             extra = dict(settings.resource_attributes)
             if settings.service_name is not None:
                 extra["service.name"] = settings.service_name
-            self._resource = resource(extra, forked=self._forked)
+            runtime = self._runtime
+            self._resource = resource(extra, forked=runtime.forked, instance=runtime.instance)
+            runtime.instance = str(self._resource.attributes["service.instance.id"])
         return self._resource
 
     @property
@@ -97,7 +99,12 @@ class Pipeline:
 
         settings = self._runtime.settings
         return exporter(
-            settings.environ, self.resource, self.collect, endpoint=settings.endpoint, given=settings.metric_exporter
+            settings.environ,
+            self.resource,
+            self.collect,
+            self._runtime.deltas,
+            endpoint=settings.endpoint,
+            given=settings.metric_exporter,
         )
 
     # ── life ────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -175,6 +182,8 @@ class Pipeline:
         if self._exporter is not None:
             answer = self._exporter.export(collected, timeout)
         spans = self.spans.flush(timeout) if self._spans is not None else answer
+        if answer.rejected:
+            self._runtime.guard.drop("rejected", answer.rejected, answer.problem)
         for signal, one in (("metrics", answer), ("spans", spans)):
             self._tell(signal, one)
         return answer if not answer.delivered else spans
@@ -194,14 +203,16 @@ class Pipeline:
         runtime = self._runtime
         runtime.folder.fold()
         points: list[Points] = []
-        with runtime.folder.lock:
-            for model in runtime.models.values():
-                points.extend(model.collect())
-            for monitor in runtime.monitors.values():
-                points.extend(monitor.collect())
+        with runtime.counting:
+            sources: list[Model | Monitor] = [*runtime.models.values(), *runtime.monitors.values()]
+            for source in sources:
+                try:
+                    points.extend(source.collect())
+                except Exception as error:  # noqa: BLE001 - ours; the others are sent all the same
+                    runtime.guard.error("collect", error)
         points.extend(self._process.collect())
         points.extend(self._collect_self())
-        collected = Collected(self._begun, time.time_ns(), points)
+        collected = Collected(runtime.begun, time.time_ns(), points)
         self._series = collected.series
         return collected
 

@@ -17,6 +17,7 @@ from mlobs.core.monitor import Monitor
 from mlobs.core.pipeline import Pipeline
 from mlobs.core.settings import Settings, from_environment
 from mlobs.core.tracing import Tracing
+from mlobs.otel.deltas import Deltas
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -31,20 +32,31 @@ class Runtime:
 
     def __init__(self, settings: Settings | None = None, clock: Callable[[], float] = time.monotonic) -> None:
         self._settings = settings
+        self._configured = settings is not None
         self.clock = clock
         self.guard = Guard()
         self.models: dict[Identity, Model] = {}
         self.monitors: dict[tuple[Identity, str], Monitor] = {}
-        self._registering = threading.Lock()
-        self.loading = threading.RLock()
-        self._renew(forked=False)
+        self._begin(forked=False)
         self.tracing = Tracing(lambda: self.pipeline.spans, self.start, lambda: self.folder.fold())  # noqa: PLW0108 - renewed
 
-    def _renew(self, *, forked: bool) -> None:
+    def _begin(self, *, forked: bool) -> None:
+        """What is one a process: locks, the time its counts begin, its identity, and what has been delivered."""
+        self._registering = threading.Lock()
+        self.loading = threading.RLock()
+        self.counting = threading.RLock()
+        self.begun = time.time_ns()
+        self.forked = forked
+        self.instance: str | None = None
+        self.deltas = Deltas()
+        self._renew()
+
+    def _renew(self) -> None:
+        """What may be made again while counts go on: the two threads."""
         self.started = False
         self._starting = threading.Lock()
         self.folder = Folder(self)
-        self.pipeline = Pipeline(self, forked=forked)
+        self.pipeline = Pipeline(self)
 
     @property
     def settings(self) -> Settings:
@@ -56,16 +68,20 @@ class Runtime:
     def configure(self, settings: Settings) -> None:
         """Take new settings. Counts go on; what was bound to the old settings is bound again."""
         self._settings = settings
+        self._configured = True
         was_started = self.started
         if was_started:
             self.pipeline.stop(settings.flush_timeout)
             self.folder.stop()
-        with self._registering:
-            for monitor in self.monitors.values():
-                monitor.apply(settings)
-        self._renew(forked=False)
+        self._apply()
+        self._renew()
         if was_started:
             self.start()
+
+    def _apply(self) -> None:
+        with self._registering:
+            for monitor in self.monitors.values():
+                monitor.apply(self.settings)
 
     # ── models and monitors ─────────────────────────────────────────────────────────────────────────────────────────
 
@@ -126,6 +142,9 @@ class Runtime:
             if self.started:
                 return
             self.started = True
+            if not self._configured:  # what was decorated at import is bound to the environment of then
+                self._settings = from_environment()
+            self._apply()
             self.folder.start()
             self.pipeline.start()
             _at_exit(self)
@@ -140,24 +159,28 @@ class Runtime:
             return True
         delivered = self.pipeline.stop(timeout)
         self.folder.stop()
-        self._renew(forked=False)
+        self._renew()
+        for monitor in self.monitors.values():
+            monitor.sleep()
         return delivered
 
     @contextmanager
     def isolated(self, settings: Settings, clock: Callable[[], float]) -> Iterator[None]:
         """Other settings, no models and another clock, until the block ends; for tests."""
         before = (self._settings, self.clock, self.models, self.monitors, self.guard)
+        configured, self._configured = self._configured, True
         self.shutdown(0)
         self._settings, self.clock, self.models, self.monitors = settings, clock, {}, {}
         self.guard = Guard()
         self.guard.strict = before[-1].strict
-        self._renew(forked=False)
+        self._renew()
         try:
             yield
         finally:
             self.shutdown(0)
             self._settings, self.clock, self.models, self.monitors, self.guard = before
-            self._renew(forked=False)
+            self._configured = configured
+            self._renew()
 
     def before_fork(self) -> None:
         """Wait until nothing of ours is being imported: a module half loaded would stay so in the child."""
@@ -170,13 +193,11 @@ class Runtime:
     def after_fork(self) -> None:
         """In the child: new locks, zeroed counts, a new start time and identity. Threads start with the first call."""
         self.guard.renew()
-        self._registering = threading.Lock()
-        self.loading = threading.RLock()
         for identity, model in self.models.items():
             self.models[identity] = self._make(identity, model.profile)
         for (identity, _), monitor in self.monitors.items():
             monitor.renew(self.models[identity])
-        self._renew(forked=True)
+        self._begin(forked=True)
 
 
 _exits: set[int] = set()

@@ -41,8 +41,8 @@ def milliseconds(durations: Durations, share: float) -> str:
 
 
 def sparkline(values: list[float]) -> str:
-    """Return values as a line of blocks, from zero to the largest."""
-    top = max(values, default=0.0)
+    """Return values as a line of blocks, from zero to a little above the largest."""
+    top = max(values, default=0.0) * 1.3
     return "".join(_STEPS[round(value / top * (len(_STEPS) - 1))] for value in values) if top > 0 else ""
 
 
@@ -52,7 +52,7 @@ def _progress(glance: Glance) -> Table:
     line.add_column(ratio=1)
     line.add_column(no_wrap=True, justify="right")
     left = "sent, counting" if glance.settling else f"{max(0.0, glance.seconds - glance.elapsed):.0f} s left"
-    bar = ProgressBar(total=glance.seconds, completed=min(glance.elapsed, glance.seconds))
+    bar = ProgressBar(total=glance.seconds, completed=min(glance.elapsed, glance.seconds), complete_style="cyan")
     line.add_row(Text(glance.part, "bold cyan"), bar, left)
     return line
 

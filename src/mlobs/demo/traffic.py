@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 LANES: Final = 8  # requests in flight at once, at most
-_PER_CONNECTION: Final = 50  # requests before a lane connects anew, so that every worker gets its share
+_PER_CONNECTION: Final = 10  # requests before a lane connects anew, so that every worker gets its share
 _FIRST_SPOILT: Final = 30
 _SPOILT_EVERY: Final = 300
 _SPOILINGS: Final = ({"humid": ...}, {"temp": "mild"}, {"wind_speed": [9, "knots"]})  # ... takes the field away

@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING, Protocol
 
-from mlobs.otel.deltas import Deltas
 from mlobs.otel.endpoint import Endpoint, protocol
 from mlobs.otel.http import Answer, Http
 
@@ -15,6 +14,7 @@ if TYPE_CHECKING:
     from opentelemetry.sdk.metrics.export import MetricExporter
     from opentelemetry.sdk.resources import Resource
 
+    from mlobs.otel.deltas import Deltas
     from mlobs.otel.points import Collected
 
 _logger = logging.getLogger("mlobs")
@@ -33,10 +33,10 @@ class Exporter(Protocol):
 class OtlpExporter:
     """OTLP over HTTP with protobuf bytes made by `wire`."""
 
-    def __init__(self, endpoint: Endpoint, resource: Resource, *, delta: bool) -> None:
+    def __init__(self, endpoint: Endpoint, resource: Resource, deltas: Deltas | None) -> None:
         self._http = Http(endpoint)
         self._resource = dict(resource.attributes)
-        self._deltas = Deltas() if delta else None
+        self._deltas = deltas
 
     def export(self, collected: Collected, timeout: float) -> Answer:
         """Encode, send, and remember what arrived."""
@@ -47,9 +47,8 @@ class OtlpExporter:
         if answer.delivered and self._deltas:
             self._deltas.arrived(collected)
         if answer.delivered and answer.body:
-            rejected = wire.rejected(answer.body)
-            if rejected:
-                return answer._replace(problem=f"{self._http.endpoint.url} rejected {rejected}")
+            rejected, reason = wire.rejected(answer.body)
+            return answer._replace(rejected=rejected, problem=reason and f"{self._http.endpoint.url} says: {reason}")
         return answer
 
     def close(self) -> None:
@@ -59,10 +58,10 @@ class OtlpExporter:
 class SdkExporter:
     """Any `opentelemetry.sdk.metrics.export.MetricExporter`: gRPC, console, in memory, the user's own."""
 
-    def __init__(self, exporter: MetricExporter, resource: Resource, *, delta: bool) -> None:
+    def __init__(self, exporter: MetricExporter, resource: Resource, deltas: Deltas | None) -> None:
         self._exporter = exporter
         self._resource = resource
-        self._deltas = Deltas() if delta else None
+        self._deltas = deltas
 
     def export(self, collected: Collected, timeout: float) -> Answer:
         """Hand over the SDK's dataclasses."""
@@ -92,21 +91,23 @@ def exporter(
     environ: Mapping[str, str],
     resource: Resource,
     collect: Callable[[], Collected],
+    deltas: Deltas,
     *,
     endpoint: str | None = None,
     given: MetricExporter | None = None,
 ) -> Exporter | None:
     """The exporter that the environment asks for, or ``given``; None where metrics go nowhere.
 
-    ``collect`` is what an exporter calls that is asked rather than told.
+    ``collect`` is what an exporter calls that is asked rather than told; ``deltas`` remembers what was delivered,
+    for those that send deltas.
 
     OTEL_METRICS_EXPORTER: ``otlp`` (default), ``console``, ``prometheus``, ``none``.
     OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE: ``cumulative`` (default), ``delta``, ``lowmemory``.
     """
     preference = environ.get("OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE", "").strip().lower()
-    delta = preference in ("delta", "lowmemory")
+    sent = deltas if preference in ("delta", "lowmemory") else None
     if given is not None:
-        return SdkExporter(given, resource, delta=delta)
+        return SdkExporter(given, resource, sent)
     wanted = (environ.get("OTEL_METRICS_EXPORTER", "").strip() or "otlp").split(",")[0].strip().lower()
     if wanted == "none":
         return None
@@ -117,7 +118,7 @@ def exporter(
     if wanted == "console":
         from opentelemetry.sdk.metrics.export import ConsoleMetricExporter
 
-        return SdkExporter(ConsoleMetricExporter(), resource, delta=delta)
+        return SdkExporter(ConsoleMetricExporter(), resource, sent)
     if wanted != "otlp":
         _logger.warning("OTEL_METRICS_EXPORTER=%r is none of otlp, console, prometheus, none: using otlp", wanted)
     if protocol(environ, "metrics") == "grpc":
@@ -125,5 +126,5 @@ def exporter(
             OTLPMetricExporter,
         )
 
-        return SdkExporter(OTLPMetricExporter(endpoint=endpoint), resource, delta=delta)
-    return OtlpExporter(Endpoint.of(environ, "metrics", base=endpoint), resource, delta=delta)
+        return SdkExporter(OTLPMetricExporter(endpoint=endpoint), resource, sent)
+    return OtlpExporter(Endpoint.of(environ, "metrics", base=endpoint), resource, sent)

@@ -18,12 +18,16 @@ _NOT_FOUND: Final = 404
 
 
 class Answer(NamedTuple):
-    """What came of a request: ``body`` is the server's, ``problem`` says in a line what failed and the cure."""
+    """What came of a request: ``body`` is the server's, ``problem`` says in a line what failed and the cure.
+
+    ``rejected`` points of a delivered request were not taken.
+    """
 
     delivered: bool
     retryable: bool = False
     body: bytes = b""
     problem: str = ""
+    rejected: int = 0
 
 
 class Http:

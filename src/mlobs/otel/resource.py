@@ -16,21 +16,22 @@ if TYPE_CHECKING:
 INSTANCE: Final = "service.instance.id"
 
 
-def resource(extra: Mapping[str, str], *, forked: bool) -> Resource:
+def resource(extra: Mapping[str, str], *, forked: bool, instance: str | None = None) -> Resource:
     """The tracer provider's resource if the user set one, else the environment's, with ``extra`` on top.
 
     ``service.instance.id`` is unique to this process, for interleaved counters of two processes read as resets: a
-    forked or spawned worker adds its process id to an id that it shares with its parent.
+    forked or spawned worker adds its process id to an id that it shares with its parent. ``instance`` is the id this
+    process has already reported under, if it has: its counts go on, so it stays the same.
     """
     given = getattr(trace.get_tracer_provider(), "resource", None)
     base = given if isinstance(given, Resource) else _from_environment()
     base = base.merge(Resource(dict(extra)))
-    instance = base.attributes.get(INSTANCE)
-    if not instance:
-        return base.merge(Resource({INSTANCE: str(uuid.uuid4())}))
-    if forked or multiprocessing.parent_process() is not None:
-        return base.merge(Resource({INSTANCE: f"{instance}-{os.getpid()}"}))
-    return base
+    if instance is None:
+        found = base.attributes.get(INSTANCE)
+        instance = str(found or uuid.uuid4())
+        if found and (forked or multiprocessing.parent_process() is not None):
+            instance = f"{found}-{os.getpid()}"
+    return base.merge(Resource({INSTANCE: instance}))
 
 
 def _from_environment() -> Resource:

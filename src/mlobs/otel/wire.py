@@ -10,6 +10,7 @@ from __future__ import annotations
 import struct
 from typing import TYPE_CHECKING, Any, Final
 
+from google.protobuf.message import DecodeError
 from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceResponse
 from opentelemetry.proto.common.v1 import common_pb2 as common
 from opentelemetry.proto.metrics.v1 import metrics_pb2 as pb
@@ -156,9 +157,10 @@ def _field(tag: bytes, payload: bytes) -> bytes:
     return bytes(head) + payload
 
 
-def rejected(body: bytes) -> str:
-    """What a receiver's answer says it did not take: ``3 points: out of order``, or nothing."""
-    partial = ExportMetricsServiceResponse.FromString(body).partial_success
-    if not partial.rejected_data_points:
-        return ""
-    return f"{partial.rejected_data_points} points: {partial.error_message}"
+def rejected(body: bytes) -> tuple[int, str]:
+    """How many points a receiver's answer says it did not take, and why."""
+    try:
+        partial = ExportMetricsServiceResponse.FromString(body).partial_success
+    except DecodeError:  # JSON, or a page: it said yes, and no more than that
+        return 0, ""
+    return int(partial.rejected_data_points), str(partial.error_message)

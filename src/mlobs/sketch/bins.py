@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from dataclasses import dataclass, field
-from itertools import pairwise
 from math import inf, isfinite
+from operator import sub
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -148,7 +148,7 @@ class Cuts:
         rows, edges = len(column), len(self._limits)
         masks = scratch[: rows * edges].reshape(edges, rows)
         np.less_equal(column, self._column, masks)
-        below: list[int] = [0, *map(_times, masks)]
+        below = [0, *map(np.count_nonzero, masks)]
         # The extremes say whether anything is out of the ordinary, for the price of one edge.
         smallest, largest = float(np.minimum.reduce(column)), float(np.maximum.reduce(column))
         missing, found = 0, NOTHING
@@ -156,8 +156,7 @@ class Cuts:
         if not (ordinary and isfinite(smallest) and isfinite(largest)):
             found = self._violations(column, smallest, largest)
             missing = found.missing
-        below.append(rows - missing)
-        into += [*(after - before for before, after in pairwise(below)), missing]
+        into += [*map(sub, (*below[1:], rows - missing), below), missing]
         return found
 
     def _violations(self, column: Floats, smallest: float, largest: float) -> Found:

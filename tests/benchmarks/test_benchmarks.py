@@ -1,0 +1,62 @@
+"""The benchmarks run and say what they promise to say; how fast is for a person to judge."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+FOLDER = Path(__file__).parents[2] / "benchmarks"
+
+
+def run(script: str, *options: str) -> str:
+    """Run a benchmark with tiny slices; what it printed."""
+    return subprocess.run(
+        [sys.executable, str(FOLDER / script), "--quick", *options],
+        check=True,
+        capture_output=True,
+        text=True,
+        timeout=120,
+    ).stdout
+
+
+def report(script: str) -> Any:
+    """The one JSON object that a benchmark prints."""
+    return json.loads(run(script, "--json"))
+
+
+def test_hot_path_compares_every_container_with_bare_and_by_hand() -> None:
+    """Five containers, five figures each; a tail ratio; three crowds."""
+    found = report("hot_path.py")
+    assert list(found["cases"]) == ["ndarray", "list", "dict", "dataframe", "dataframe_mixed"]
+    for case in found["cases"].values():
+        assert set(case) == {"bare_us", "mlobs_us", "otel_us", "added_us", "times_cheaper"}
+        assert all(isinstance(figure, float) for figure in case.values())
+    assert found["p999_ratio_while_exporting"] > 0
+    assert set(found["threads"]) == {"1", "8", "64"}
+    assert found["tail"]["series"] > 1_000
+
+
+def test_fold_compares_with_numpy_and_tells_what_is_absent() -> None:
+    """Nanoseconds a value for each that ran, and the time from raw rows to verdicts."""
+    found = report("fold.py")
+    assert set(found["ns_per_value"]) == {"numpy_sum", "mlobs"}  # quick: no peers
+    assert found["times"]["numpy_sum"] > 0
+    assert found["bins"] == 12
+    assert found["verdicts_ms"] > 0
+
+
+def test_import_time_tells_milliseconds_and_bytes() -> None:
+    """What importing adds, and what one more feature holds."""
+    found = report("import_time.py")
+    assert set(found["import_ms"]) == {"needed_anyway", "mlobs_adds"}
+    assert found["bytes_a_feature"] > 0
+
+
+def test_a_table_names_the_machine_it_was_measured_on() -> None:
+    """Without --json a reader gets tables under one line about interpreter and processor."""
+    printed = run("fold.py")
+    assert printed.startswith("python ")
+    assert "numpy_sum" in printed
