@@ -19,7 +19,7 @@ import numpy.typing as npt
 from measure import Lap, environment, header, interleave, options, ratio, table, told
 from peers import PEERS, Running, Unavailable
 
-from mlobs.sketch import Cuts, Drift, count_matrix, judge
+from mlobs.sketch import CutMatrix, Cuts, Drift, judge
 
 FEATURES = 30
 EDGES = 10
@@ -42,7 +42,8 @@ class Fold:
             for index, column in enumerate(reference.T)
         ]
         self.reference = self.empty()
-        count_matrix(reference, self.partitions, self.reference)
+        self.counter = CutMatrix(self.partitions)
+        self.counter.count(reference, self.reference)
 
     def empty(self) -> list[npt.NDArray[np.int64]]:
         """Return zero counts for every feature."""
@@ -51,7 +52,7 @@ class Fold:
     def count(self, rows: npt.NDArray[np.float64]) -> list[npt.NDArray[np.int64]]:
         """Turn rows into counts."""
         counts = self.empty()
-        count_matrix(rows, self.partitions, counts)
+        self.counter.count(rows, counts)
         return counts
 
     def verdicts(self) -> list[Drift]:

@@ -166,7 +166,6 @@ OUTCOME = Outcome(
     winter=Season("January to March, held out", TOTALS, WINTER),
     spring=Season("April and May", TOTALS, SPRING),
     auc={"winter": 0.734, "April": 0.637, "May": math.nan},
-    first_numbers=7.2,
 )
 
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from numpy.typing import NDArray
 
-from mlobs.sketch import Cuts, Found, count_matrix
+from mlobs.sketch import Cuts, Found
 from mlobs.sketch.bins import FEW, ROWS
 
 Floats = NDArray[np.float64]
@@ -69,43 +69,6 @@ def test_counts_are_added() -> None:
     cuts.count(np.array([0.0, 1.0, np.nan]), into)
     cuts.count(np.array([0.0, 1.0, np.nan]), into)
     assert into.tolist() == [2, 2, 2]
-
-
-@pytest.mark.parametrize("rows", [0, 1, FEW, FEW + 1, 300, ROWS + 10])
-@pytest.mark.parametrize("order", ["C", "F"])
-@pytest.mark.parametrize("dtype", [np.float64, np.float32, np.float16, np.int64, np.uint8, np.bool_, object])
-def test_a_matrix_is_counted_like_its_columns(rows: int, order: Any, dtype: Any) -> None:
-    """Whatever the dtype, memory order and length, each column gets its own bins' counts."""
-    if dtype is object and rows > 1000:
-        rows = 1000
-    matrix = np.asarray(np.random.default_rng(1).normal(0, 3, size=(rows, 3)).round(2), order=order)
-    matrix = matrix.astype(dtype, order=order) if dtype != np.uint8 else np.abs(matrix).astype(dtype, order=order)
-    partitions = [Cuts(np.array([0.5])), Cuts(np.linspace(-2, 2, 11), -1, 1), Cuts(np.zeros(0))]
-    into = [np.zeros(cuts.size, dtype=np.int64) for cuts in partitions]
-    found = count_matrix(matrix, partitions, into)
-    for index, cuts in enumerate(partitions):
-        column = np.ascontiguousarray(matrix[:, index], dtype=np.float64)
-        assert (into[index].tolist(), found[index]) == expected(cuts, column)
-
-
-def test_a_matrix_of_anything() -> None:
-    """In an object matrix, what is no number is missing, and a violation of type."""
-    matrix = np.array([[1, "a"], [None, 10**400], [2.5, "3.5"], [True, {}]], dtype=object)
-    partitions = [Cuts(np.array([1.5])), Cuts(np.array([1.5]))]
-    into = [np.zeros(3, dtype=np.int64), np.zeros(3, dtype=np.int64)]
-    assert count_matrix(matrix, partitions, into) == [Found(missing=1), Found(infinite=1, type=3)]
-    assert [counts.tolist() for counts in into] == [[2, 1, 1], [0, 1, 3]]
-
-
-def test_a_matrix_without_columns() -> None:
-    """No columns are no counts."""
-    assert count_matrix(np.zeros((5, 0)), [], []) == []
-
-
-def test_a_matrix_of_another_width() -> None:
-    """Partitions that do not fit the matrix are a ValueError."""
-    with pytest.raises(ValueError, match="do not match"):
-        count_matrix(np.zeros((5, 2)), [Cuts(np.zeros(0))], [np.zeros(2, dtype=np.int64)])
 
 
 def test_the_float32_copy_of_an_end_is_no_violation() -> None:

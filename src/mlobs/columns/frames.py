@@ -50,11 +50,29 @@ def _keep_frame(frame: Any) -> object:  # noqa: ANN401 - a pandas.DataFrame
 
 
 def _blocks_frame(frames: list[Any], features: int | None) -> Iterator[Block]:
-    kept = [
-        _part_frame(frame, 1) if frame.size > SMALL else Columns(frame.columns, frame.to_numpy()) for frame in frames
-    ]
-    _Hint.mixed = any(isinstance(values, list) or values.dtype == object for _, values in kept)
+    kept = [_part_frame(_joined(group), 1) for group in _alike(frames)]
+    _Hint.mixed = any(isinstance(values, list) for _, values in kept)
     yield from _blocks_columns(kept, features)
+
+
+def _alike(frames: list[Any]) -> list[list[Any]]:
+    """The frames in groups of equal labels."""
+    if sys.modules["pandas"].__version__ < "3":  # its concat warns about columns without a value
+        return [[frame] for frame in frames]
+    groups: list[list[Any]] = []
+    for frame in frames:
+        for group in groups[-8:]:
+            if frame.columns.equals(group[0].columns):
+                group.append(frame)
+                break
+        else:
+            groups.append([frame])
+    return groups
+
+
+def _joined(frames: list[Any]) -> Any:  # noqa: ANN401 - one frame
+    """Frames of equal labels as one: reading it costs the same as reading one row."""
+    return frames[0] if len(frames) == 1 else sys.modules["pandas"].concat(frames, ignore_index=True)
 
 
 def _shape_frame(frame: Any) -> tuple[int, int]:  # noqa: ANN401 - a pandas.DataFrame

@@ -9,9 +9,8 @@ import numpy as np
 
 from mlobs.otel import names
 from mlobs.otel.points import Attributes, Exponential, Numbers, Points
-from mlobs.sketch import Cuts, Found, numbers
+from mlobs.sketch import CutMatrix, Cuts, Found, numbers
 from mlobs.sketch import Exponential as Sketch
-from mlobs.sketch.matrix import CutMatrix
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -84,21 +83,35 @@ class Observations:
             self.schema[kind] += count * block.rows
         if match.reason:
             self._drop(match.reason, block.rows)
-        elif block.matrix is not None and all(self._is_numeric(index) for _, index in match.pairs):
-            self._count_matrix(block.matrix, match)
         else:
-            for column, index in match.pairs:
+            self._count(block, match.pairs)
+
+    def _count(self, block: Block, pairs: Sequence[tuple[int, int]]) -> None:
+        """Count the numeric columns side by side, and the others one by one."""
+        numeric = [pair for pair in pairs if self._is_numeric(pair[1])]
+        if numeric:
+            self._count_numbers(block, numeric)
+        for column, index in pairs:
+            if not self._is_numeric(index):
                 self._found(index, self.reference[index].count(block.column(column), self.parts[index]), block.rows)
 
     def _is_numeric(self, index: int) -> bool:
         feature = self.reference[index]
         return feature.kind in _NUMERIC and isinstance(feature.partition, Cuts)
 
-    def _count_matrix(self, matrix: NDArray[Any], match: _Match) -> None:
-        columns = [column for column, _ in match.pairs]
-        features = tuple(index for _, index in match.pairs)
-        if columns != list(range(matrix.shape[1])):
-            matrix = matrix[:, columns]
+    def _count_numbers(self, block: Block, pairs: Sequence[tuple[int, int]]) -> None:
+        columns = [column for column, _ in pairs]
+        features = tuple(index for _, index in pairs)
+        bad = [0] * len(pairs)
+        matrix: NDArray[Any]
+        if block.matrix is None:
+            read = [numbers(block.column(column)) for column in columns]
+            matrix = np.column_stack([values for values, _ in read])
+            bad = [wrong for _, wrong in read]
+        elif columns == list(range(block.matrix.shape[1])):
+            matrix = block.matrix
+        else:
+            matrix = block.matrix[:, columns]
         counter = self._matrices.get(features)
         if counter is None:
             partitions: list[Any] = [self.reference[index].partition for index in features]
@@ -106,8 +119,8 @@ class Observations:
             if len(self._matrices) < 64:  # rows with ever other keys must not fill the memory
                 self._matrices[features] = counter
         found = counter.count(matrix, [self.parts[index] for index in features])
-        for index, one in zip(features, found, strict=True):
-            self._found(index, one, len(matrix))
+        for index, one, wrong in zip(features, found, bad, strict=True):
+            self._found(index, one._replace(missing=one.missing - wrong, type=wrong) if wrong else one, block.rows)
 
     def _found(self, index: int, found: Found, rows: int) -> None:
         if not any(found):

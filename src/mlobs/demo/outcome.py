@@ -31,7 +31,6 @@ class Outcome(NamedTuple):
     winter: Season
     spring: Season
     auc: Mapping[str, float]  # of the model's answers, by part of the traffic
-    first_numbers: float  # seconds from the start to the first counted prediction
 
     def to_json(self) -> dict[str, object]:
         """Return the run as one JSON object; what cannot be told is null."""

@@ -54,7 +54,6 @@ class _Part(NamedTuple):
 
 def play(script: Script, narrator: Narrator) -> Outcome:
     """Run from the data to the verdicts; nothing is left behind, whatever ends it. What fails is one clear MlobsError."""
-    began = time.monotonic()
     ledger = Ledger()
     with tempfile.TemporaryDirectory(prefix="mlobs-demo-") as folder, Receiver(ledger) as receiver:
         place = Place(Path(folder))
@@ -84,7 +83,6 @@ def play(script: Script, narrator: Narrator) -> Outcome:
         winter=winter,
         spring=spring,
         auc=run.auc,
-        first_numbers=run.first_numbers - began,
     )
 
 
@@ -111,7 +109,6 @@ class _Run:
         self._before = Totals()  # when the season began
         self._elapsed = 0.0  # seconds of traffic in the parts that have ended
         self.auc: dict[str, float] = {}
-        self.first_numbers = 0.0  # on the monotonic clock
 
     def season(self, name: str, parts: list[_Part]) -> Season:
         """Send the parts of a season; return when every request of it has been counted."""
@@ -153,10 +150,7 @@ class _Run:
     def _look(self, part: str, elapsed: float, *, settling: bool = False) -> Totals:
         """Take one reading, check that all is well, and show it."""
         totals = self._ledger.totals()
-        now = time.monotonic()
-        self._history.add(now, totals)
-        if totals.predictions and not self.first_numbers:
-            self.first_numbers = now
+        self._history.add(time.monotonic(), totals)
         glance = Glance(
             part=part,
             elapsed=elapsed,

@@ -3,11 +3,12 @@
 Nothing here knows of telemetry, files or threads.
 """
 
-from mlobs.sketch.bins import Cuts, Found, count_matrix, count_values
+from mlobs.sketch.bins import Cuts, Found, count_values
 from mlobs.sketch.categories import Categories, Tally
 from mlobs.sketch.distance import chi_squared, jensen_shannon, ks, psi, wasserstein
 from mlobs.sketch.edges import cut
 from mlobs.sketch.exponential import Buckets, Exponential
+from mlobs.sketch.matrix import CutMatrix
 from mlobs.sketch.noise import (
     Drift,
     Verdict,
@@ -25,6 +26,7 @@ from mlobs.sketch.values import instants, is_missing, lengths, numbers, plain_li
 __all__ = [
     "Buckets",
     "Categories",
+    "CutMatrix",
     "Cuts",
     "Drift",
     "Exponential",
@@ -34,7 +36,6 @@ __all__ = [
     "Verdict",
     "benjamini_hochberg",
     "chi_squared",
-    "count_matrix",
     "count_values",
     "cut",
     "instants",

@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     Mask = npt.NDArray[np.bool_]
 
 ROWS = 16_384  # a column of this length stays in the second-level cache over all its edges
-TILE = 256
 FEW = 40  # up to here bisect on Python floats is cheaper than one numpy call an edge
 SLACK = 2.0**-22  # relative; the float32 copy of a value at the end of the range is not outside it
 
@@ -193,36 +192,6 @@ class Cuts:
         return Found(missing, infinite, outside) if missing or infinite or outside else NOTHING
 
 
-def count_matrix(matrix: npt.NDArray[Any], partitions: Sequence[Cuts], into: Sequence[Counts]) -> list[Found]:
-    """Count every column of a matrix, shape (n, F), with its own partition: F results.
-
-    Any real dtype; fastest for float64. What is no number (an object matrix may hold it) is
-    missing and counted in `Found.type`. Raises ValueError when matrix, partitions and into differ
-    in width.
-    """
-    rows, width = matrix.shape
-    if not width == len(partitions) == len(into):
-        raise ValueError(f"{width} columns, {len(partitions)} partitions and {len(into)} counts do not match")
-    columns = list(zip(partitions, into, strict=True))
-    if matrix.dtype.kind not in "biuf" or isinstance(matrix, np.ma.MaskedArray):
-        return [count_values(matrix[:, i], cuts, counts) for i, (cuts, counts) in enumerate(columns)]
-    widest = max(columns, key=lambda column: column[0].size)[0] if columns else None
-    if not widest or not rows:
-        return [NOTHING] * width
-    scratch = widest.scratch(rows)
-    found = [NOTHING] * width
-    straight = matrix.dtype == np.float64 and matrix.flags.f_contiguous
-    buffer = np.empty((width, 0 if straight else min(rows, ROWS)), dtype=np.float64)
-    for start in range(0, rows, ROWS):
-        chunk = matrix[start : start + ROWS]
-        turned = chunk.T if straight else _transpose(chunk, buffer)
-        for index, (cuts, counts) in enumerate(columns):
-            met = cuts._count(turned[index], scratch, counts)  # noqa: SLF001 - the same room
-            if met is not NOTHING:
-                found[index] = found[index].merge(met)
-    return found
-
-
 def count_values(values: Sequence[object] | npt.NDArray[Any], cuts: Cuts, into: Counts) -> Found:
     """Count raw values: what is no number is missing and counted in `Found.type` instead."""
     column, bad = numbers(values)
@@ -232,15 +201,6 @@ def count_values(values: Sequence[object] | npt.NDArray[Any], cuts: Cuts, into: 
 
 def _times(mask: Mask) -> int:
     return int(np.count_nonzero(mask))
-
-
-def _transpose(chunk: npt.NDArray[Any], buffer: Floats) -> Floats:
-    """The columns of a chunk as contiguous float64 rows; in tiles that fit the first-level cache."""
-    turned = buffer[:, : len(chunk)]
-    with np.errstate(over="ignore"):
-        for start in range(0, len(chunk), TILE):
-            turned[:, start : start + TILE] = chunk[start : start + TILE].T
-    return turned
 
 
 def _texts(limits: list[float]) -> list[str]:
