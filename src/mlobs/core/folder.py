@@ -54,7 +54,7 @@ class Folder:
                 model.roll(now)
             for monitor in list(runtime.monitors.values()):
                 try:
-                    folded += monitor.fold(runtime.tracing.end)
+                    folded += monitor.fold(runtime.tracing.end, now)
                 except Exception as error:  # noqa: BLE001 - ours; the host goes on
                     runtime.guard.error("fold", error)
             self.seconds += time.perf_counter() - began

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import itertools
+import math
 import time
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import numpy as np
@@ -17,7 +19,7 @@ from mlobs.otel import names
 from mlobs.otel.points import Attributes, Exemplar, Numbers, Points
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
 
     from opentelemetry.trace import Span
 
@@ -35,6 +37,8 @@ _SPECIAL: Final = frozenset({Left, Part})
 _SLOW_FACTOR: Final = 4
 _SLOW_LEAST: Final = 0.005
 _SPANS_A_FOLD: Final = 20  # made after the fact, for errors and slow calls
+_SPANS_A_SECOND: Final = 10  # begun by our own countdown: a live span costs its call as much as fifty without
+_ALONE_A_FOLD: Final = 50
 
 
 class Failure(NamedTuple):
@@ -68,6 +72,9 @@ class Record(NamedTuple):
     extra: Extra
 
 
+After = Callable[["Monitor", Record, "int | None"], "Span | None"]
+
+
 class Monitor:
     """One (model, version, variant, operation).
 
@@ -89,7 +96,8 @@ class Monitor:
         """Take new settings. Counts go on."""
         self._settings = settings
         self.off = not settings.enabled
-        self.span_every = _every(settings)
+        self.span_every = self._span_every = _every(settings)
+        self.always = settings.spans == "always"
         self.spanless = settings.spans == "never"
         self.counts_down = self.span_every != _NEVER
         self.slow = int((settings.slow or _SLOW_LEAST * 20) * 1e9)
@@ -114,6 +122,7 @@ class Monitor:
         self._rows = 0
         self._batch = Histogram(ROWS_BOUNDS)
         self._ended = 0
+        self._folded_at = math.inf
         self._cpu = 0.0
         self._cpu_sampled = [0, 0]  # ns of CPU, ns of duration
         self._has_cpu = False
@@ -121,7 +130,7 @@ class Monitor:
 
     # ── the fold: on mlobs' own thread ──────────────────────────────────────────────────────────────────────────────
 
-    def fold(self, after: Callable[[Monitor, Record, int], Span | None]) -> int:
+    def fold(self, after: After, now: float) -> int:
         """Turn what waits in the ring into counts; how many calls that was. The caller holds the fold lock."""
         ring = self.ring
         took = drain(ring.took)
@@ -137,7 +146,7 @@ class Monitor:
         self._fold_data(drain(ring.answers), self.model.outputs)
         ring.release()
         self._fold_rare(rare, after)
-        self._adapt()
+        self._adapt(len(took) + len(rare), now)
         return len(took) + len(rare)
 
     def _durations_of(self, error: str | None) -> tuple[Histogram, Attributes]:
@@ -231,42 +240,59 @@ class Monitor:
 
     # ── rare calls: errors, slow ones, and those with a span ────────────────────────────────────────────────────────
 
-    def _fold_rare(self, records: list[Record], after: Callable[[Monitor, Record, int], Span | None]) -> None:
-        allowed = _SPANS_A_FOLD
+    def _fold_rare(self, records: list[Record], after: After) -> None:
+        seconds: dict[str | None, list[float]] = {}
+        spanned: list[Record] = []
+        others: list[Record] = []
+        made = 0
         for record in records:
             extra = record.extra
-            seconds = record.took * 1e-9
-            histogram, _ = self._durations_of(extra.failure.type if extra.failure else None)
-            histogram.add(np.array([seconds]))
+            seconds.setdefault(extra.failure.type if extra.failure else None, []).append(record.took * 1e-9)
+            if extra.span is not None:
+                spanned.append(record)
+            elif not extra.alone or self.spanless:
+                others.append(record)
+            elif made < _SPANS_A_FOLD:
+                made += 1
+                spanned.append(record)
+            else:
+                others.append(record)
+                self.guard.drop("span_limit", 1)
+        for error, values in seconds.items():
+            self._durations_of(error)[0].add(np.array(values))
+        # violations of one call are told by counting its rows alone, and that costs as much as counting thousands
+        for record in spanned[:_ALONE_A_FOLD]:
             before = self.model.inputs.violated
             self._fold_data([record.kept], self.model.inputs)
-            self._fold_data([record.answer], self.model.outputs)
-            violations = self.model.inputs.violated - before
-            if extra.span is None:
-                if not extra.alone or self.spanless:
-                    continue
-                if not allowed:
-                    self.guard.drop("span_limit", 1)
-                    continue
-                allowed -= 1
-            try:
-                span = after(self, record, violations)
-            except Exception as error:  # noqa: BLE001 - ours or the user's span processor's
-                self.guard.error("span", error)
-                continue
-            context = span.get_span_context() if span else None
-            if context is not None and context.trace_flags.sampled:
-                histogram.exemplify(Exemplar(seconds, time.time_ns(), context.trace_id, context.span_id))
+            self._end(record, after, self.model.inputs.violated - before)
+        self._fold_data([record.kept for record in others + spanned[_ALONE_A_FOLD:]], self.model.inputs)
+        self._fold_data([record.answer for record in records], self.model.outputs)
+        for record in spanned[_ALONE_A_FOLD:]:
+            self._end(record, after, None)
 
-    def _adapt(self) -> None:
+    def _end(self, record: Record, after: After, violations: int | None) -> None:
+        try:
+            span = after(self, record, violations)
+        except Exception as error:  # noqa: BLE001 - ours or the user's span processor's
+            self.guard.error("span", error)
+            return
+        context = span.get_span_context() if span else None
+        if context is not None and context.trace_flags.sampled:
+            histogram, _ = self._durations_of(record.extra.failure.type if record.extra.failure else None)
+            histogram.exemplify(Exemplar(record.took * 1e-9, time.time_ns(), context.trace_id, context.span_id))
+
+    def _adapt(self, calls: int, now: float) -> None:
         """Decide anew what the hot path does every call and what only sometimes."""
         histogram = self._durations_of(None)[0]
-        calls = int(histogram.counts.sum())
-        if not calls:
-            return
-        self.cpu_every = 1 if histogram.total / calls >= _LONG else _SAMPLED
-        if not self._slow_is_given and calls >= 100:
+        total = int(histogram.counts.sum())
+        if total:
+            self.cpu_every = 1 if histogram.total / total >= _LONG else _SAMPLED
+        if not self._slow_is_given and total >= 100:
             self.slow = int(max(_SLOW_LEAST, _SLOW_FACTOR * histogram.quantile(0.99)) * 1e9)
+        elapsed = now - self._folded_at
+        if elapsed > 0 and self.counts_down and not self.always:
+            self.span_every = max(self._span_every, round(calls / elapsed / _SPANS_A_SECOND))
+        self._folded_at = now
 
     # ── points ──────────────────────────────────────────────────────────────────────────────────────────────────────
 

@@ -67,7 +67,7 @@ class Tracing:
             start_time=start,
         )
 
-    def end(self, monitor: Monitor, record: Record, violations: int) -> Span | None:
+    def end(self, monitor: Monitor, record: Record, violations: int | None) -> Span | None:
         """Finish the span of a folded record, or make one after the fact."""
         extra = record.extra
         began = time.time_ns() - time.perf_counter_ns() + extra.began
@@ -79,7 +79,8 @@ class Tracing:
         if not span.is_recording():
             return None
         span.set_attribute(names.DRIFT_DETECTED, monitor.model.drifting)
-        span.set_attribute(names.VIOLATIONS, violations)
+        if violations is not None:
+            span.set_attribute(names.VIOLATIONS, violations)
         try:
             span.set_attributes(_about(monitor, record))
         except Exception as error:  # noqa: BLE001 - data that cannot be read; it is counted where it is folded

@@ -40,7 +40,7 @@ class FeatureBar:
             cells.append(_EIGHTHS[int((length - whole) * 8)])
         cells += [" "] * (_WIDTH - len(cells))
         floor = min(int(_place(self._drift.psi_noise)), _WIDTH - 1)
-        bar = Text("".join(cells), STYLES[self._drift.verdict])
+        bar = Text("".join(cells), STYLES[self._drift.verdict], no_wrap=True, overflow="crop")
         if math.isfinite(self._drift.psi_noise):
             bar.stylize("dim", 0, floor)
             bar = bar[:floor] + Text("|" if plain else "│", "bold") + bar[floor + 1 :]
@@ -51,7 +51,7 @@ def feature_table(drifts: list[Drift]) -> Table:
     """Return the lines of all features, inputs first."""
     table = Table(box=None, padding=(0, 1, 0, 0), header_style="dim")
     table.add_column("feature", no_wrap=True)
-    table.add_column(_SCALE, no_wrap=True, width=_WIDTH + 1)
+    table.add_column(Text(_SCALE, no_wrap=True, overflow="crop"))  # what gives way in a narrow terminal
     for name in ("PSI", "│noise", "KS"):
         table.add_column(name, justify="right", no_wrap=True)
     table.add_column("verdict", no_wrap=True)

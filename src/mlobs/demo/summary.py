@@ -27,7 +27,7 @@ mlobs.Profile.build(training_data).save("reference.json")
 def predict(rows): ...
 """
 _SECONDS: Final = (
-    "Seconds are not seasons: the demo squeezes five months into a minute, so its windows are seconds long. An "
+    "Seconds are not seasons: the demo squeezes months into a minute, so its windows are seconds long. An "
     "afternoon's weather differs from a winter's too, and that is no drift. In service keep windows of hours and days."
 )
 _NEXT: Final = (

@@ -57,7 +57,8 @@ ATTRIBUTES: Final[dict[str, str]] = {
     ROWS: "On spans: how many rows the call had.",
     FEATURES: "On spans: how many features a row had.",
     CONFIDENCE: "On spans: the largest class probability of a one-row probability output.",
-    VIOLATIONS: "On spans: how many values of the call were missing, infinite, of a wrong type, out of range or unseen.",
+    VIOLATIONS: "On spans: how many values of the call were missing, infinite, of a wrong type, out of range or unseen. "
+    "Told for at most a hundred spans a second and operation.",
     DRIFT_DETECTED: "On spans: whether any input feature was drifting when the call was made.",
     SLOW: "On spans made after the fact: the call took longer than the slow threshold.",
     CAPTURED: "On spans: prefix of the raw values that `capture=[…]` asked for.",
