@@ -56,4 +56,4 @@ $(BIN)/python:
 	@echo "installing mlobs, its extras and the tools (once)" >&2
 	@$(RUN) pip install --quiet --disable-pip-version-check --upgrade 'pip>=25.1'
 	@$(RUN) pip install --quiet --editable '.[demo,pandas,profile,prometheus]' --group test --group check --group matrix
-	@touch $@
+	@touch .venv/.demo $@

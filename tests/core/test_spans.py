@@ -298,3 +298,23 @@ def test_threads_keep_their_spans_apart(telemetry: Telemetry, tracer: trace.Trac
         thread.join()
     parents = [span.parent.span_id for span in telemetry.spans if span.parent]
     assert sorted(parents) == sorted(requests)
+
+
+def test_own_spans_are_bounded_a_second(telemetry: Telemetry) -> None:
+    """However many calls a second there are, our own countdown begins about ten spans, so that the tail stays short."""
+    predict = mlobs.observe(model="m")(lambda x: 0.5)
+    predict(ROW)
+    telemetry.collect()
+    for _ in range(4):
+        telemetry.clock.advance(0.1)
+        before = len(telemetry.spans)
+        telemetry.clock.advance(0.4)
+        for _ in range(5000):
+            predict(ROW)
+        telemetry.collect()
+    assert len(telemetry.spans) - before <= 6
+    telemetry.clock.advance(1000)
+    telemetry.collect()
+    for _ in range(200):
+        predict(ROW)
+    assert len(telemetry.spans) - before >= 2

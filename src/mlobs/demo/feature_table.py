@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Final
 
+from rich.measure import Measurement
 from rich.table import Table
 from rich.text import Text
 
@@ -30,6 +31,10 @@ class FeatureBar:
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         """Draw with blocks, or with what ASCII has where the terminal knows no more."""
         yield self.text(plain=options.ascii_only)
+
+    def __rich_measure__(self, console: Console, options: ConsoleOptions) -> Measurement:
+        """A whole scale, or whatever part of it there is room for."""
+        return Measurement(1, _WIDTH).clamp(max_width=options.max_width)
 
     def text(self, *, plain: bool = False) -> Text:
         """Return the bar as text."""

@@ -15,7 +15,6 @@ from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExport
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor
 from opentelemetry.sdk.trace.sampling import ParentBasedTraceIdRatio
-from uvicorn.supervisors import Multiprocess
 
 import mlobs
 from mlobs.demo.delay_model import DelayModel
@@ -81,21 +80,21 @@ def _tracer() -> trace.Tracer:
 def main(parent: int) -> None:
     """Serve with uvicorn's own supervisor and worker processes, until told to stop or the parent process is gone."""
     end_with_parent(parent)
-    config = uvicorn.Config(
-        "mlobs.demo.service:create",
-        factory=True,
-        workers=WORKERS,
-        access_log=False,
-        log_level="warning",
-        timeout_keep_alive=_KEEP_ALIVE,
-    )
-    # Not uvicorn's own bind_socket: only on a socket that names its protocol does asyncio set TCP_NODELAY, and without
-    # that every answer of a worker waits 40 ms for the acknowledgement of its headers.
-    with socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP) as listening:
+    with socket.socket() as listening:
         listening.bind(("127.0.0.1", 0))
-        listening.set_inheritable(True)
+        # Handed down to each connection: without it every answer waits 40 ms for its headers to be acknowledged, since
+        # asyncio does not know a socket that workers share for TCP.
+        listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         Place.from_environment().leave("port", str(listening.getsockname()[1]))
-        Multiprocess(config, sockets=[listening]).run()
+        uvicorn.run(
+            "mlobs.demo.service:create",
+            factory=True,
+            fd=listening.fileno(),
+            workers=WORKERS,
+            access_log=False,
+            log_level="warning",
+            timeout_keep_alive=_KEEP_ALIVE,
+        )
 
 
 if __name__ == "__main__":

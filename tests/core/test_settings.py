@@ -1,0 +1,107 @@
+"""Settings are checked where they are given."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+import pytest
+
+import mlobs
+from mlobs.core import window
+from mlobs.core.guard import Guard
+from mlobs.core.settings import from_environment
+from mlobs.testing import capture
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"windows": ()},
+        {"windows": (0.0,)},
+        {"spans": "sometimes"},
+        {"span_ratio": 1.5},
+        {"span_ratio": float("nan")},
+        {"slow": -1.0},
+        {"slow": float("nan")},
+        {"duration_bounds": (1.0,)},
+        {"duration_bounds": (2.0, 1.0)},
+        {"duration_bounds": (1.0, float("inf"))},
+        {"export_interval": 0.0},
+        {"fold_interval": -1.0},
+        {"ring_calls": 0},
+        {"endpoint": "localhost:4318"},
+    ],
+)
+def test_a_wrong_setting_is_told_with_its_name(wrong: dict[str, Any]) -> None:
+    """The error says which setting, what it was, and what is expected."""
+    [(name, value)] = wrong.items()
+    with pytest.raises(mlobs.ConfigurationError, match=name) as error:
+        mlobs.configure(**wrong)
+    assert repr(value) in str(error.value)
+    assert "expected" in str(error.value)
+
+
+def test_the_environment_is_read_in_one_place() -> None:
+    """Interval in milliseconds, disabled by the specification's word, anything wrong by its default."""
+    settings = from_environment({"OTEL_METRIC_EXPORT_INTERVAL": "5000", "OTEL_SDK_DISABLED": "True"})
+    assert (settings.export_interval, settings.enabled) == (5.0, False)
+    assert from_environment({"OTEL_SDK_DISABLED": "yes"}).enabled
+
+
+@pytest.mark.parametrize("value", ["soon", "0", "-3"])
+def test_a_wrong_interval_is_told_and_the_default_holds(value: str, caplog: pytest.LogCaptureFixture) -> None:
+    """A variable that cannot hold does not stop a program."""
+    with caplog.at_level(logging.WARNING, "mlobs"):
+        assert from_environment({"OTEL_METRIC_EXPORT_INTERVAL": value}).export_interval == 60
+    assert value in caplog.text
+
+
+def test_secrets_in_the_environment_are_in_no_repr() -> None:
+    """Settings can be printed."""
+    assert "s3cret" not in repr(from_environment({"OTEL_EXPORTER_OTLP_HEADERS": "api-key=s3cret"}))
+
+
+def test_configure_changes_what_runs(caplog: pytest.LogCaptureFixture) -> None:
+    """New settings reach functions decorated earlier; counts go on."""
+    from mlobs.api import runtime
+
+    with capture() as telemetry:
+        predict = mlobs.observe(model="m")(lambda x: x)
+        predict(1.0)
+        runtime.configure(runtime.settings.changed(spans="never", enabled=False))
+        predict(1.0)
+        assert telemetry.total("mlobs.prediction.duration") == 1
+        runtime.configure(runtime.settings.changed(enabled=True))
+        predict(1.0)
+        assert telemetry.total("mlobs.prediction.duration") == 2
+
+
+def test_one_line_a_trouble(caplog: pytest.LogCaptureFixture) -> None:
+    """The first drop of a reason and the first error of a place are logged, all are counted."""
+    guard = Guard()
+    with caplog.at_level(logging.WARNING, "mlobs"):
+        for _ in range(5):
+            guard.drop("unreadable", 2, "a socket")
+            guard.error("fold", ValueError("x"))
+    assert guard.dropped["unreadable"] == 10
+    assert guard.errors["fold"] == 5
+    assert len(caplog.records) == 2
+    assert "a socket" in caplog.text
+    guard.strict = True
+    with pytest.raises(ValueError, match="x"):
+        guard.error("fold", ValueError("x"))
+
+
+@pytest.mark.parametrize(("seconds", "name"), [(90, "90s"), (300, "5m"), (3600, "1h"), (86400, "1d"), (0.5, "0.5s")])
+def test_windows_have_the_names_people_use(seconds: float, name: str) -> None:
+    """An hour is 1h."""
+    assert window.name(seconds) == name
+
+
+def test_a_second_reference_for_the_same_version_is_told(caplog: pytest.LogCaptureFixture) -> None:
+    """Counts are bound to one partition: a retrained model wants a version of its own."""
+    with capture(), caplog.at_level(logging.WARNING, "mlobs"):
+        mlobs.observe(model="m", reference=mlobs.Profile.build([[1.0], [2.0]]))(lambda x: x)
+        mlobs.observe(model="m", reference=mlobs.Profile.build([[1.0], [3.0]]))(lambda x: x)
+    assert "version of its own" in caplog.text
