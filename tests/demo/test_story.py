@@ -8,7 +8,6 @@ import pty
 import signal
 import subprocess
 import sys
-import tempfile
 import threading
 import time
 from pathlib import Path
@@ -20,20 +19,15 @@ import pytest
 MLOBS = [sys.executable, "-m", "mlobs", "demo"]
 
 
-def leftovers() -> set[str]:
-    """Folders that demos have left in the temporary folder."""
-    return {path.name for path in Path(tempfile.gettempdir()).glob("mlobs-demo-*")}
-
-
 @pytest.fixture(scope="module")
-def told() -> dict[str, Any]:
+def told(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     """What a short run says, and beside it what is on standard error and how long it took."""
-    before = leftovers()
+    temporary = tmp_path_factory.mktemp("temporary")
     run = subprocess.run(
         [*MLOBS, "--headless", "--json", "--seconds", "12"], capture_output=True, text=True, check=False, timeout=120
     )
     assert run.returncode == 0, run.stderr
-    assert leftovers() <= before
+    assert list(temporary.iterdir()) == []
     outcome: dict[str, Any] = json.loads(run.stdout)
     return outcome | {"stderr": run.stderr}
 
@@ -75,10 +69,15 @@ def test_progress_goes_to_standard_error(told: dict[str, Any]) -> None:
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_it_ends_cleanly_when_told_to(number: signal.Signals) -> None:
+def test_it_ends_cleanly_when_told_to(number: signal.Signals, tmp_path: Path) -> None:
     """In the middle of the traffic, Ctrl-C or SIGTERM ends every process, without a traceback or a folder left."""
-    before = leftovers()
-    demo = subprocess.Popen([*MLOBS, "--headless"], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    demo = subprocess.Popen(
+        [*MLOBS, "--headless"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        env={**os.environ, "TMPDIR": str(tmp_path)},
+    )
     assert demo.stdout is not None
     for line in demo.stdout:
         if "calls/s" in line:
@@ -92,7 +91,7 @@ def test_it_ends_cleanly_when_told_to(number: signal.Signals) -> None:
     assert "Traceback" not in rest
     _, running = psutil.wait_procs([process for process in family if _alive(process)], timeout=10)
     assert [process for process in running if _alive(process)] == []
-    assert leftovers() <= before
+    assert list(tmp_path.iterdir()) == []
 
 
 def _alive(process: psutil.Process) -> bool:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 from opentelemetry import context
 
 from mlobs.otel import names
-from mlobs.otel.http import Answer
+from mlobs.otel.answer import Answer
 from mlobs.otel.points import NO_ATTRIBUTES, Attributes, Collected, Numbers, Points
 from mlobs.otel.spans import Spans
 from mlobs.resource import Process

@@ -5,8 +5,9 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING, Protocol
 
+from mlobs.otel.answer import Answer
 from mlobs.otel.endpoint import Endpoint, protocol
-from mlobs.otel.http import Answer, Http
+from mlobs.otel.http import Http
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

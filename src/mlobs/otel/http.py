@@ -7,7 +7,9 @@ import ssl
 import urllib.error
 import urllib.request
 import zlib
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Final
+
+from mlobs.otel.answer import Answer
 
 if TYPE_CHECKING:
     from mlobs.otel.endpoint import Endpoint
@@ -15,19 +17,6 @@ if TYPE_CHECKING:
 _RETRYABLE: Final = frozenset({408, 429, 502, 503, 504})  # 408 beside the specification's four: a slow proxy
 _UNAUTHORISED: Final = frozenset({401, 403})
 _NOT_FOUND: Final = 404
-
-
-class Answer(NamedTuple):
-    """What came of a request: ``body`` is the server's, ``problem`` says in a line what failed and the cure.
-
-    ``rejected`` points of a delivered request were not taken.
-    """
-
-    delivered: bool
-    retryable: bool = False
-    body: bytes = b""
-    problem: str = ""
-    rejected: int = 0
 
 
 class Http:

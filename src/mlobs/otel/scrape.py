@@ -11,7 +11,7 @@ import math
 from typing import TYPE_CHECKING, Any, Final
 
 from mlobs.errors import MissingDependencyError
-from mlobs.otel.http import Answer
+from mlobs.otel.answer import Answer
 from mlobs.otel.points import Histogram, Numbers
 
 if TYPE_CHECKING:

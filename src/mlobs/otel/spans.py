@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any, Final
 from opentelemetry import trace
 
 from mlobs.otel import names
+from mlobs.otel.answer import Answer
 from mlobs.otel.endpoint import Endpoint, protocol
-from mlobs.otel.http import Answer, Http
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from opentelemetry.sdk.trace import ReadableSpan
     from opentelemetry.sdk.trace.export import SpanExporter
     from opentelemetry.trace import Tracer, TracerProvider
+
+    from mlobs.otel.http import Http
 
 _logger = logging.getLogger("mlobs")
 _QUEUE: Final = 2048  # spans, as OTEL_BSP_MAX_QUEUE_SIZE's default
@@ -114,6 +116,8 @@ class Spans:
             )
 
             return OTLPSpanExporter(endpoint=self._endpoint)
+        from mlobs.otel.http import Http
+
         return Http(Endpoint.of(self._environ, "traces", base=self._endpoint))
 
     def flush(self, timeout: float) -> Answer:
@@ -131,15 +135,19 @@ class Spans:
 
     def _send(self, batch: Sequence[ReadableSpan], timeout: float) -> Answer:
         exporter: Any = self._exporter
-        if isinstance(exporter, Http):
+        if hasattr(exporter, "post"):
             from opentelemetry.exporter.otlp.proto.common.trace_encoder import encode_spans
 
-            return exporter.post(encode_spans(batch).SerializeToString(), timeout)
+            answer: Answer = exporter.post(encode_spans(batch).SerializeToString(), timeout)
+            return answer
         from opentelemetry.sdk.trace.export import SpanExportResult
 
-        result = exporter.export(batch)
-        delivered = result is SpanExportResult.SUCCESS
-        return Answer(delivered, retryable=True, problem="" if delivered else f"{type(exporter).__name__} failed")
+        name = type(exporter).__name__
+        try:
+            delivered = exporter.export(batch) is SpanExportResult.SUCCESS
+        except Exception as error:  # noqa: BLE001 - a foreign exporter may raise anything
+            return Answer(delivered=False, retryable=True, problem=f"{name} raised {type(error).__name__}: {error}")
+        return Answer(delivered, retryable=True, problem="" if delivered else f"{name} reported a failure")
 
 
 def _unset(provider: TracerProvider) -> bool:

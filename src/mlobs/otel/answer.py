@@ -1,0 +1,18 @@
+"""What came of an export."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+
+class Answer(NamedTuple):
+    """What came of a request: ``body`` is the server's, ``problem`` says in a line what failed and the cure.
+
+    ``rejected`` points of a delivered request were not taken.
+    """
+
+    delivered: bool
+    retryable: bool = False
+    body: bytes = b""
+    problem: str = ""
+    rejected: int = 0
