@@ -8,8 +8,14 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 from mlobs.columns import kind_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
+# Few and large folds disturb the host least; before the first one nobody knows how large a call is.
+_AT_FIRST: Final = 8192
+# Bytes of a waiting call beside its data: an array's head, two numbers, two places in lists. And of data that is not
+# an array: a dict of thirty numbers, or the copy of a small frame.
+_CALL: Final = 256
+_OBJECT: Final = 2048
 # A value this large may be taken only in part, even by an empty ring.
 _CALL_SHARE: Final = 4
 
@@ -39,9 +45,10 @@ class Ring:
     Numbers and data of usual calls lie in lists of their own: nothing pairs them, a list of numbers costs the garbage
     collector nothing, and the folder takes each in one step. Calls that have more to say are whole records in ``rare``.
 
-    Small values cost no accounting: their number is bounded by ``calls``. Large ones share ``size`` bytes; what does
-    not fit is taken in part, and the rest is counted. A call itself is never dropped: beyond ``calls`` waiting calls
-    only their data is, and beyond eight times that the caller folds.
+    Small values cost the caller no accounting: their number is bounded, by ``calls`` and by what fits ``size`` bytes at
+    the size that the last fold saw. Large ones share as many bytes again; what does not fit is taken in part, and the
+    rest is counted. A call itself is never dropped: beyond the limit only its data is, and beyond eight times the
+    limit the caller folds.
     """
 
     def __init__(self, calls: int, size: int, wake: Callable[[], None]) -> None:
@@ -50,8 +57,9 @@ class Ring:
         self.answers: list[Any] = []
         self.sampled: list[tuple[int, int]] = []  # ns of CPU, ns of duration
         self.rare: list[Any] = []
-        self.brim = max(1, calls // 2)
         self._calls = calls
+        self._limit = min(calls, _AT_FIRST)
+        self.brim = max(1, self._limit // 2)
         self._size = size
         self._used = 0
         self._lock = threading.Lock()
@@ -82,12 +90,16 @@ class Ring:
     def crowded(self) -> tuple[bool, bool]:
         """Called when `brim` is passed: whether new data must be left out, and whether the caller must fold."""
         self._wake()
-        return self.waiting >= self._calls, self.waiting >= 8 * self._calls
+        return self.waiting >= self._limit, self.waiting >= 8 * self._limit
 
-    def release(self) -> None:
-        """The room of large values is free again."""
+    def release(self, kept: Sequence[Any]) -> None:
+        """What was kept has been folded: its room is free again, and as many like it may be kept as fit."""
         with self._lock:
             self._used = 0
+        if kept:
+            each = _CALL + min(_OBJECT, getattr(kept[-1], "nbytes", _OBJECT))  # a larger one is accounted for by itself
+            self._limit = max(1, min(self._calls, self._size // each))
+            self.brim = max(1, self._limit // 2)
 
 
 def drain(waiting: list[Any]) -> list[Any]:

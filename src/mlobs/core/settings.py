@@ -40,7 +40,7 @@ class Settings:
     export_interval: float = 60.0
     export_timeout: float = 10.0
     flush_timeout: float = 2.0
-    fold_interval: float = 0.5
+    fold_interval: float = 1.0
     windows: tuple[float, ...] = (3600.0,)
     spans: SpanPolicy = "auto"
     span_ratio: float = 0.01
@@ -48,7 +48,7 @@ class Settings:
     duration_bounds: tuple[float, ...] = DURATION_BOUNDS
     max_features: int = 200
     max_models: int = 1000
-    ring_calls: int = 8192
+    ring_calls: int = 65536
     ring_bytes: int = 16 * 2**20
     metric_exporter: MetricExporter | None = None
     tracer_provider: TracerProvider | None = None
