@@ -21,10 +21,15 @@ MLOBS = [sys.executable, "-m", "mlobs", "demo"]
 
 @pytest.fixture(scope="module")
 def told(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
-    """What a short run says, and beside it what is on standard error and how long it took."""
+    """What a short run says, and beside it what is on standard error; it leaves no file behind."""
     temporary = tmp_path_factory.mktemp("temporary")
     run = subprocess.run(
-        [*MLOBS, "--headless", "--json", "--seconds", "12"], capture_output=True, text=True, check=False, timeout=120
+        [*MLOBS, "--headless", "--json", "--seconds", "12"],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=120,
+        env={**os.environ, "TMPDIR": str(temporary)},
     )
     assert run.returncode == 0, run.stderr
     assert list(temporary.iterdir()) == []

@@ -107,7 +107,7 @@ def test_names(value: Any, name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "value", [None, math.nan, np.float32("nan"), pd.NA, pd.NaT, np.datetime64("NaT"), np.ma.masked]
+    "value", [None, math.nan, np.float32("nan"), pd.NA, pd.NaT, np.datetime64("NaT", "ns"), np.ma.masked]
 )
 def test_missing(value: Any) -> None:
     """Every way to say nothing is missing."""

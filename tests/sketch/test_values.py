@@ -30,7 +30,7 @@ class Failing:
 ANY = st.one_of(
     st.none(), st.booleans(), st.integers(), st.floats(), st.complex_numbers(), st.text(max_size=3), st.binary(max_size=3),
     st.decimals(), st.fractions(), st.dates(), st.datetimes(), st.timedeltas(), st.lists(st.integers(), max_size=2),
-    st.sampled_from([pd.NA, pd.NaT, 10**400, -(10**400), Failing(), object(), np.datetime64("NaT"), np.ma.masked]),
+    st.sampled_from([pd.NA, pd.NaT, 10**400, -(10**400), Failing(), object(), np.datetime64("NaT", "ns"), np.ma.masked]),
 )  # fmt: skip
 
 
@@ -71,7 +71,9 @@ def test_numbers(value: Any, number: float) -> None:
     assert numbers([value, None])[1] == 0
 
 
-@pytest.mark.parametrize("value", [None, math.nan, pd.NA, pd.NaT, np.datetime64("NaT"), Decimal("nan"), np.ma.masked])
+@pytest.mark.parametrize(
+    "value", [None, math.nan, pd.NA, pd.NaT, np.datetime64("NaT", "ns"), Decimal("nan"), np.ma.masked]
+)
 def test_missing(value: Any) -> None:
     """Missing values are NaN and not bad, whatever they are looked for as."""
     for convert in (numbers, lengths, instants):

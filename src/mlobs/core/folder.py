@@ -7,15 +7,16 @@ import time
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from mlobs.core.runtime import Runtime
+    from mlobs.core.monitor import After
+    from mlobs.core.state import State
 
 
 class Folder:
     """Folds every ``fold_interval`` seconds, or when a ring calls for it."""
 
-    def __init__(self, runtime: Runtime) -> None:
-        self._runtime = runtime
-        self.seconds = 0.0
+    def __init__(self, state: State, after: After) -> None:
+        self._state = state
+        self._after = after
         self._wake = threading.Event()
         self._stopped = False
         self._thread: threading.Thread | None = None
@@ -39,23 +40,23 @@ class Folder:
 
     def _run(self) -> None:
         while not self._stopped:
-            self._wake.wait(self._runtime.settings.fold_interval)
+            self._wake.wait(self._state.settings.fold_interval)
             self._wake.clear()
             self.fold()
 
     def fold(self) -> int:
         """Fold every monitor now, in this thread; how many calls that was. Never raises."""
-        runtime = self._runtime
+        state = self._state
         folded = 0
-        with runtime.counting:
+        with state.counting:
             began = time.perf_counter()
-            now = runtime.clock()
-            for model in list(runtime.models.values()):
+            now = state.clock()
+            for model in list(state.models.values()):
                 model.roll(now)
-            for monitor in list(runtime.monitors.values()):
+            for monitor in list(state.monitors.values()):
                 try:
-                    folded += monitor.fold(runtime.tracing.end, now)
+                    folded += monitor.fold(self._after, now)
                 except Exception as error:  # noqa: BLE001 - ours; the host goes on
-                    runtime.guard.error("fold", error)
-            self.seconds += time.perf_counter() - began
+                    state.guard.error("fold", error)
+            state.fold_seconds += time.perf_counter() - began
         return folded

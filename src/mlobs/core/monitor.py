@@ -10,11 +10,10 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import numpy as np
 
-from mlobs import columns
 from mlobs.core.histogram import Histogram
-from mlobs.core.ring import NOTHING, Left, Part, Ring, drain
+from mlobs.core.intake import Intake
+from mlobs.core.ring import Ring, drain
 from mlobs.core.settings import ROWS_BOUNDS
-from mlobs.errors import UnreadableError
 from mlobs.otel import names
 from mlobs.otel.points import Attributes, Exemplar, Numbers, Points
 
@@ -23,17 +22,14 @@ if TYPE_CHECKING:
 
     from opentelemetry.trace import Span
 
-    from mlobs.columns import Block
     from mlobs.core.guard import Guard
     from mlobs.core.model import Model
-    from mlobs.core.observations import Observations
     from mlobs.core.settings import Settings
 
 _ERROR_TYPES: Final = 50  # a model that raises more kinds of errors has the rest under OpenTelemetry's own "_OTHER"
 _LONG: Final = 200e-6  # seconds; from here on reading the CPU clock on every call is lost in the call itself
 _SAMPLED: Final = 64  # else on one call in so many
 _NEVER: Final = 2**62
-_SPECIAL: Final = frozenset({Left, Part})
 _SLOW_FACTOR: Final = 4
 _SLOW_LEAST: Final = 0.005
 _SPANS_A_FOLD: Final = 20  # made after the fact, for errors and slow calls
@@ -127,6 +123,8 @@ class Monitor:
         self._cpu_sampled = [0, 0]  # ns of CPU, ns of duration
         self._has_cpu = False
         self.features = len(model.inputs.reference) or None
+        self._inputs = Intake(model.inputs, self.features, self.guard)
+        self._answers = Intake(model.outputs, len(model.outputs.reference) or 1, self.guard)
 
     # ── the fold: on mlobs' own thread ──────────────────────────────────────────────────────────────────────────────
 
@@ -143,8 +141,8 @@ class Monitor:
         self._fold_cpu(sum(took) + sum(record.took for record in rare), sampled)
         self._durations_of(None)[0].add(np.array(took, np.float64) * 1e-9)
         kept = drain(ring.kept)
-        self._fold_data(kept, self.model.inputs)
-        self._fold_data(drain(ring.answers), self.model.outputs)
+        self._take(kept)
+        self._answers.take(drain(ring.answers))
         ring.release(kept)
         self._fold_rare(rare, after)
         self._adapt(len(took) + len(rare), now)
@@ -173,71 +171,10 @@ class Monitor:
         if self._cpu_sampled[1] > 10**12:
             self._cpu_sampled = [part // 2 for part in self._cpu_sampled]
 
-    def _fold_data(self, kept: list[Any], into: Observations) -> None:
-        """Count the data of calls. What fails here is dropped and counted; the calls themselves already are."""
-        if not kept:
-            return
-        rows: list[int] = []
-        groups: dict[type, list[Any]] = {}
-        parts: list[Part] = []
-        types = set(map(type, kept))
-        if len(types) == 1 and not types & _SPECIAL:
-            groups[types.pop()] = kept
-        else:
-            for one in kept:
-                if one.__class__ is Part:
-                    parts.append(one)
-                elif one.__class__ is Left:
-                    self._left(one, rows)
-                else:
-                    groups.setdefault(type(one), []).append(one)
-        features = self.features if into is self.model.inputs else (len(into.reference) or 1)
-        for group in groups.values():
-            self._observe(group, features, rows, into)
-        for part in parts:
-            taken: list[int] = []
-            self._observe([part.kept], features, taken, into)
-            self.guard.drop("ring_full", part.rows - sum(taken))
-            rows.append(part.rows)
-        if into is self.model.inputs and rows:
-            told = np.array([count for count in rows if count >= 0], np.float64)
-            self._rows += int(told.sum())
-            self._batch.add(told)
-
-    def _left(self, left: Left, rows: list[int]) -> None:
-        rows.append(left.rows)
-        if left is not NOTHING:
-            self.guard.drop(left.reason, max(1, left.rows), left.detail)
-
-    def _observe(self, group: list[Any], features: int | None, rows: list[int], into: Observations) -> None:
-        for block in self._read(group, features, rows):
-            try:
-                into.add(block)
-            except Exception as error:  # noqa: BLE001 - ours; the host goes on
-                self.guard.drop("fold_failed", block.rows)
-                self.guard.error("fold", error)
-
-    def _unreadable(self, one: object, error: Exception) -> None:
-        self.guard.drop("unreadable", 1, f"{type(one).__name__}: {type(error).__name__}")
-
-    def _read(self, kept: list[Any], features: int | None, rows: list[int]) -> Iterator[Block]:
-        """Blocks of copies of one type; the rows of each call are added to ``rows``."""
-        try:
-            kind = columns.kind_of(type(kept[0]))
-            counted = kind.rows(kept, features)
-            found = list(kind.blocks(kept, features))
-        except Exception as error:  # noqa: BLE001 - one of many cannot be read: find out which
-            if len(kept) > 1:
-                for one in kept:
-                    yield from self._read([one], features, rows)
-            elif isinstance(error, UnreadableError):
-                rows.append(error.rows)
-                self.guard.drop(error.reason, error.rows, str(error))
-            else:
-                self._unreadable(kept[0], error)
-            return
-        rows.extend(counted)
-        yield from found
+    def _take(self, kept: list[Any]) -> None:
+        rows = np.array(self._inputs.take(kept), np.float64)
+        self._rows += int(rows.sum())
+        self._batch.add(rows)
 
     # ── rare calls: errors, slow ones, and those with a span ────────────────────────────────────────────────────────
 
@@ -264,10 +201,10 @@ class Monitor:
         # violations of one call are told by counting its rows alone, and that costs as much as counting thousands
         for record in spanned[:_ALONE_A_FOLD]:
             before = self.model.inputs.violated
-            self._fold_data([record.kept], self.model.inputs)
+            self._take([record.kept])
             self._end(record, after, self.model.inputs.violated - before)
-        self._fold_data([record.kept for record in others + spanned[_ALONE_A_FOLD:]], self.model.inputs)
-        self._fold_data([record.answer for record in records], self.model.outputs)
+        self._take([record.kept for record in others + spanned[_ALONE_A_FOLD:]])
+        self._answers.take([record.answer for record in records])
         for record in spanned[_ALONE_A_FOLD:]:
             self._end(record, after, None)
 

@@ -15,11 +15,13 @@ from mlobs.otel.spans import Spans
 from mlobs.resource import Process
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from opentelemetry.sdk.resources import Resource
 
     from mlobs.core.model import Model
     from mlobs.core.monitor import Monitor
-    from mlobs.core.runtime import Runtime
+    from mlobs.core.state import State
     from mlobs.otel.exporter import Exporter
 
 
@@ -38,8 +40,9 @@ class _Request:
 class Pipeline:
     """Collects and exports every ``export_interval`` seconds, on flush, and at the end."""
 
-    def __init__(self, runtime: Runtime) -> None:
-        self._runtime = runtime
+    def __init__(self, state: State, fold: Callable[[], object]) -> None:
+        self._state = state
+        self._fold = fold
         self._wake = threading.Event()
         self._stopping = False
         self._requests: list[_Request] = []
@@ -49,7 +52,6 @@ class Pipeline:
         self._exporter: Exporter | None = None
         self._spans: Spans | None = None
         self._series = 0
-        self._seconds = 0.0
 
     # ── what is made when it is first needed, never at import and never in a fork hook ──────────────────────────────
 
@@ -59,24 +61,24 @@ class Pipeline:
         if self._resource is None:
             from mlobs.otel.resource import resource
 
-            settings = self._runtime.settings
+            settings = self._state.settings
             extra = dict(settings.resource_attributes)
             if settings.service_name is not None:
                 extra["service.name"] = settings.service_name
-            runtime = self._runtime
-            self._resource = resource(extra, forked=runtime.forked, instance=runtime.instance)
-            runtime.instance = str(self._resource.attributes["service.instance.id"])
+            state = self._state
+            self._resource = resource(extra, forked=state.forked, instance=state.instance)
+            state.instance = str(self._resource.attributes["service.instance.id"])
         return self._resource
 
     @property
     def spans(self) -> Spans:
         """Where spans come from."""
         if self._spans is None:
-            settings = self._runtime.settings
+            settings = self._state.settings
             self._spans = Spans(
                 settings.environ,
                 lambda: self.resource,
-                self._runtime.guard.drop,
+                self._state.guard.drop,
                 endpoint=settings.endpoint,
                 provider=settings.tracer_provider,
             )
@@ -87,7 +89,7 @@ class Pipeline:
 
         The lock is held over the imports: a process forked in the middle of one could never finish it.
         """
-        with self._runtime.loading:
+        with self._state.loading:
             from mlobs.otel import wire  # noqa: F401 - loaded here rather than at import
 
             self._exporter = self._make_exporter()
@@ -97,12 +99,12 @@ class Pipeline:
     def _make_exporter(self) -> Exporter | None:
         from mlobs.otel.exporter import exporter
 
-        settings = self._runtime.settings
+        settings = self._state.settings
         return exporter(
             settings.environ,
             self.resource,
             self.collect,
-            self._runtime.deltas,
+            self._state.deltas,
             endpoint=settings.endpoint,
             given=settings.metric_exporter,
         )
@@ -132,7 +134,7 @@ class Pipeline:
             return False
         delivered = self.flush(timeout)
         if not delivered:
-            self._runtime.guard.tell("last export", "mlobs could not deliver its last export within %.1f s.", timeout)
+            self._state.guard.tell("last export", "mlobs could not deliver its last export within %.1f s.", timeout)
         return delivered
 
     def _run(self) -> None:
@@ -140,9 +142,9 @@ class Pipeline:
         try:
             self.prepare()
         except Exception as error:  # noqa: BLE001 - a certificate that cannot be read, say: told once, counted, no export
-            self._runtime.guard.error("start", error)
+            self._state.guard.error("start", error)
         while True:
-            self._wake.wait(self._runtime.settings.export_interval)
+            self._wake.wait(self._state.settings.export_interval)
             self._wake.clear()
             stopping = self._stopping
             requests, self._requests = self._requests, []
@@ -158,7 +160,7 @@ class Pipeline:
 
     def _tick(self, deadline: float) -> bool:
         """Collect and send; before a deadline, again and again until it is delivered. Never raises."""
-        runtime = self._runtime
+        state = self._state
         began = time.perf_counter()
         delivered = False
         try:
@@ -170,12 +172,12 @@ class Pipeline:
                     break
                 time.sleep(_RETRY)
         except Exception as error:  # noqa: BLE001 - ours; the host goes on
-            runtime.guard.error("export", error)
-        self._seconds += time.perf_counter() - began
+            state.guard.error("export", error)
+        state.export_seconds += time.perf_counter() - began
         return delivered
 
     def _export(self, deadline: float) -> Answer:
-        settings = self._runtime.settings
+        settings = self._state.settings
         timeout = settings.export_timeout if not deadline else max(0.05, deadline - time.monotonic())
         collected = self.collect()
         answer = Answer(delivered=True)
@@ -183,13 +185,13 @@ class Pipeline:
             answer = self._exporter.export(collected, timeout)
         spans = self.spans.flush(timeout) if self._spans is not None else answer
         if answer.rejected:
-            self._runtime.guard.drop("rejected", answer.rejected, answer.problem)
+            self._state.guard.drop("rejected", answer.rejected, answer.problem)
         for signal, one in (("metrics", answer), ("spans", spans)):
             self._tell(signal, one)
         return answer if not answer.delivered else spans
 
     def _tell(self, signal: str, answer: Answer) -> None:
-        guard = self._runtime.guard
+        guard = self._state.guard
         if answer.problem:
             kept = "Counts are kept and sent later." if signal == "metrics" else "The newest are kept and sent later."
             guard.tell(f"export {signal}", "mlobs cannot send its %s: %s %s", signal, answer.problem, kept)
@@ -200,28 +202,28 @@ class Pipeline:
 
     def collect(self) -> Collected:
         """Fold what waits, and everything this process has to say."""
-        runtime = self._runtime
-        runtime.folder.fold()
+        state = self._state
+        self._fold()
         points: list[Points] = []
-        with runtime.counting:
-            sources: list[Model | Monitor] = [*runtime.models.values(), *runtime.monitors.values()]
+        with state.counting:
+            sources: list[Model | Monitor] = [*state.models.values(), *state.monitors.values()]
             for source in sources:
                 try:
                     points.extend(source.collect())
                 except Exception as error:  # noqa: BLE001 - ours; the others are sent all the same
-                    runtime.guard.error("collect", error)
+                    state.guard.error("collect", error)
         points.extend(self._process.collect())
         points.extend(self._collect_self())
-        collected = Collected(runtime.begun, time.time_ns(), points)
+        collected = Collected(state.begun, time.time_ns(), points)
         self._series = collected.series
         return collected
 
     def _collect_self(self) -> list[Points]:
-        guard = self._runtime.guard
+        guard = self._state.guard
         found: list[Points] = [
             Numbers(names.SDK_SERIES, NO_ATTRIBUTES, (self._series,)),
-            Numbers(names.SDK_FOLD_DURATION, NO_ATTRIBUTES, (self._runtime.folder.seconds,)),
-            Numbers(names.SDK_EXPORT_DURATION, NO_ATTRIBUTES, (self._seconds,)),
+            Numbers(names.SDK_FOLD_DURATION, NO_ATTRIBUTES, (self._state.fold_seconds,)),
+            Numbers(names.SDK_EXPORT_DURATION, NO_ATTRIBUTES, (self._state.export_seconds,)),
         ]
         for instrument, counts in ((names.SDK_DROPPED, dict(guard.dropped)), (names.SDK_ERRORS, dict(guard.errors))):
             each = [Attributes((names.REASON, reason)) for reason in counts]

@@ -1,4 +1,4 @@
-"""What this process runs: its models, its settings, and the two threads behind them."""
+"""The life of a process' observation: started by its first call, stopped at its end, begun anew in a fork."""
 
 from __future__ import annotations
 
@@ -8,62 +8,41 @@ import os
 import threading
 import time
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from mlobs.core.folder import Folder
 from mlobs.core.guard import Guard
-from mlobs.core.model import Identity, Model
-from mlobs.core.monitor import Monitor
 from mlobs.core.pipeline import Pipeline
 from mlobs.core.settings import Settings, from_environment
+from mlobs.core.state import State
 from mlobs.core.tracing import Tracing
-from mlobs.otel.deltas import Deltas
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from mlobs.profile import Profile
 
-_OTHER: Final = Identity("_OTHER")
-
-
-class Runtime:
+class Runtime(State):
     """One a process. A forked child keeps its models and monitors, and begins their counts anew."""
 
     def __init__(self, settings: Settings | None = None, clock: Callable[[], float] = time.monotonic) -> None:
-        self._settings = settings
-        self._configured = settings is not None
-        self.clock = clock
-        self.guard = Guard()
-        self.models: dict[Identity, Model] = {}
-        self.monitors: dict[tuple[Identity, str], Monitor] = {}
-        self._begin(forked=False)
-        self.tracing = Tracing(lambda: self.pipeline.spans, self.start, lambda: self.folder.fold())  # noqa: PLW0108 - renewed
-
-    def _begin(self, *, forked: bool) -> None:
-        """What is one a process: locks, the time its counts begin, its identity, and what has been delivered."""
-        self._registering = threading.Lock()
-        self.loading = threading.RLock()
-        self.counting = threading.RLock()
-        self.begun = time.time_ns()
-        self.forked = forked
-        self.instance: str | None = None
-        self.deltas = Deltas()
+        super().__init__(settings, clock)
+        self.tracing = Tracing(lambda: self.pipeline.spans, self.start, self.fold)
         self._renew()
 
     def _renew(self) -> None:
         """What may be made again while counts go on: the two threads."""
         self.started = False
         self._starting = threading.Lock()
-        self.folder = Folder(self)
-        self.pipeline = Pipeline(self)
+        self.folder = Folder(self, self.tracing.end)
+        self.pipeline = Pipeline(self, self.folder.fold)
 
-    @property
-    def settings(self) -> Settings:
-        """The settings in force; the environment is read when they are first needed."""
-        if self._settings is None:
-            self._settings = from_environment()
-        return self._settings
+    def fold(self) -> int:
+        """Fold in this thread."""
+        return self.folder.fold()
+
+    def wake(self) -> None:
+        """A ring is half full."""
+        self.folder.wake()
 
     def configure(self, settings: Settings) -> None:
         """Take new settings. Counts go on; what was bound to the old settings is bound again."""
@@ -77,60 +56,6 @@ class Runtime:
         self._renew()
         if was_started:
             self.start()
-
-    def _apply(self) -> None:
-        with self._registering:
-            for monitor in self.monitors.values():
-                monitor.apply(self.settings)
-
-    # ── models and monitors ─────────────────────────────────────────────────────────────────────────────────────────
-
-    def model(self, identity: Identity, profile: Profile | None = None) -> Model:
-        """The model of this identity, made when first asked for.
-
-        A profile given later is not taken: counts are bound to the first; that is told once.
-        """
-        with self._registering:
-            found = self.models.get(identity)
-            if found is None:
-                if len(self.models) >= self.settings.max_models:
-                    self.guard.drop("model_limit", 1, f"{identity.name} {identity.version}")
-                    identity = _OTHER
-                    profile = None
-                found = self.models.get(identity)
-            if found is None:
-                found = self.models[identity] = self._make(identity, profile)
-            elif profile is not None and (found.profile is None or found.profile.id != profile.id):
-                if found.profile is None and not any(key[0] == identity for key in self.monitors):
-                    found = self.models[identity] = self._make(identity, profile)
-                else:
-                    self.guard.tell(
-                        f"profile {identity}",
-                        "model %s %s is already observed against another reference; that one stays. Give a retrained "
-                        "model a version of its own.",
-                        identity.name,
-                        identity.version,
-                    )
-            return found
-
-    def _make(self, identity: Identity, profile: Profile | None) -> Model:
-        return Model(
-            identity,
-            profile,
-            spans=self.settings.windows,
-            drop=self.guard.drop,
-            limit=self.settings.max_features,
-        )
-
-    def monitor(self, model: Model, operation: str) -> Monitor:
-        """The monitor of an operation of a model, made when first asked for."""
-        key = (model.identity, operation)
-        with self._registering:
-            found = self.monitors.get(key)
-            if found is None:
-                found = Monitor(model, operation, self.settings, self.guard, lambda: self.folder.wake())  # noqa: PLW0108 - renewed
-                self.monitors[key] = found
-            return found
 
     # ── life ────────────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -198,6 +123,7 @@ class Runtime:
         for (identity, _), monitor in self.monitors.items():
             monitor.renew(self.models[identity])
         self._begin(forked=True)
+        self._renew()
 
 
 _exits: set[int] = set()

@@ -88,10 +88,8 @@ def unmasked(values: Values) -> Values:
     if not isinstance(values, np.ma.MaskedArray):
         return values
     masked: Any = values
-    if masked.dtype.kind == "M":
-        return np.asarray(masked.filled(np.datetime64("NaT")))
-    if masked.dtype.kind == "m":
-        return np.asarray(masked.filled(np.timedelta64("NaT")))
+    if masked.dtype.kind in "mM":
+        return np.asarray(masked.filled(np.array("NaT", masked.dtype)))
     listed: list[object] = masked.tolist()
     return listed
 

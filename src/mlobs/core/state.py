@@ -1,0 +1,111 @@
+"""What one process has observed, and what everyone who works on it must agree on."""
+
+from __future__ import annotations
+
+import threading
+import time
+from typing import TYPE_CHECKING, Final
+
+from mlobs.core.guard import Guard
+from mlobs.core.model import Identity, Model
+from mlobs.core.monitor import Monitor
+from mlobs.core.settings import Settings, from_environment
+from mlobs.otel.deltas import Deltas
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from mlobs.profile import Profile
+
+_OTHER: Final = Identity("_OTHER")
+
+
+class State:
+    """Models, monitors, settings and locks of a process.
+
+    ``counting`` is held by whoever folds or collects, ``loading`` by whoever imports in the background.
+    """
+
+    def __init__(self, settings: Settings | None, clock: Callable[[], float]) -> None:
+        self._settings = settings
+        self._configured = settings is not None
+        self.clock = clock
+        self.guard = Guard()
+        self.models: dict[Identity, Model] = {}
+        self.monitors: dict[tuple[Identity, str], Monitor] = {}
+        self._begin(forked=False)
+
+    def _begin(self, *, forked: bool) -> None:
+        """What is one a process: locks, the time its counts begin, its identity, and what has been delivered."""
+        self._registering = threading.Lock()
+        self.loading = threading.RLock()
+        self.counting = threading.RLock()
+        self.begun = time.time_ns()
+        self.forked = forked
+        self.instance: str | None = None
+        self.deltas = Deltas()
+        self.fold_seconds = 0.0
+        self.export_seconds = 0.0
+
+    @property
+    def settings(self) -> Settings:
+        """The settings in force; the environment is read when they are first needed."""
+        if self._settings is None:
+            self._settings = from_environment()
+        return self._settings
+
+    def _apply(self) -> None:
+        with self._registering:
+            for monitor in self.monitors.values():
+                monitor.apply(self.settings)
+
+    def wake(self) -> None:
+        """A ring is half full."""
+        raise NotImplementedError
+
+    def model(self, identity: Identity, profile: Profile | None = None) -> Model:
+        """The model of this identity, made when first asked for.
+
+        A profile given later is not taken: counts are bound to the first; that is told once.
+        """
+        with self._registering:
+            found = self.models.get(identity)
+            if found is None:
+                if len(self.models) >= self.settings.max_models:
+                    self.guard.drop("model_limit", 1, f"{identity.name} {identity.version}")
+                    identity = _OTHER
+                    profile = None
+                found = self.models.get(identity)
+            if found is None:
+                found = self.models[identity] = self._make(identity, profile)
+            elif profile is not None and (found.profile is None or found.profile.id != profile.id):
+                if found.profile is None and not any(key[0] == identity for key in self.monitors):
+                    found = self.models[identity] = self._make(identity, profile)
+                else:
+                    self.guard.tell(
+                        f"profile {identity}",
+                        "model %s %s is already observed against another reference; that one stays. Give a retrained "
+                        "model a version of its own.",
+                        identity.name,
+                        identity.version,
+                    )
+            return found
+
+    def _make(self, identity: Identity, profile: Profile | None) -> Model:
+        return Model(
+            identity,
+            profile,
+            spans=self.settings.windows,
+            drop=self.guard.drop,
+            limit=self.settings.max_features,
+        )
+
+    def monitor(self, model: Model, operation: str) -> Monitor:
+        """The monitor of an operation of a model, made when first asked for."""
+        key = (model.identity, operation)
+        with self._registering:
+            found = self.monitors.get(key)
+            if found is None:
+                found = Monitor(model, operation, self.settings, self.guard, self.wake)
+                self.monitors[key] = found
+            return found
