@@ -81,6 +81,8 @@ def test_it_ends_cleanly_when_told_to(number: signal.Signals, tmp_path: Path) ->
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
+        # what a shell starts in the background ignores Ctrl-C, and so would the demo
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # noqa: PLW1509 - no threads here
         env={**os.environ, "TMPDIR": str(tmp_path)},
     )
     assert demo.stdout is not None

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from mlobs.errors import ProfileError, UnreadableError
@@ -242,6 +242,7 @@ def test_batches_may_order_their_columns_differently() -> None:
     assert (x.partition.high, y.partition.high) == (3.0, 7.0)
 
 
+@example([[0.0], [-0.0]])
 @given(st.lists(st.lists(st.floats() | st.integers(-3, 3).map(float), min_size=1, max_size=8), min_size=1, max_size=5))
 def test_any_split_into_batches(batches: list[list[float]]) -> None:
     """However values are split, the profile is that of all of them."""

@@ -179,11 +179,14 @@ def _progress(name: str, total: int) -> Iterator[Callable[[int], None]]:
         from rich.console import Console
         from rich.progress import Progress
     except ImportError:
+        console = None
+    else:
+        console = Console(stderr=True)
+    if console is None or not console.is_terminal:
         with _counter(name, total) as advance:
             yield advance
         return
-    console = Console(stderr=True)
-    with Progress(console=console, transient=True, disable=not console.is_terminal) as bar:
+    with Progress(console=console, transient=True) as bar:
         task = bar.add_task(name, total=total or None)
         yield lambda position: bar.update(task, completed=position)
 

@@ -142,7 +142,14 @@ class Pipeline:
         try:
             self.prepare()
         except Exception as error:  # noqa: BLE001 - a certificate that cannot be read, say: told once, counted, no export
-            self._state.guard.error("start", error)
+            if threading.main_thread().is_alive():
+                self._state.guard.error("start", error)
+            else:  # grpc, for one, cannot be loaded any more
+                self._state.guard.tell(
+                    "too short",
+                    "mlobs sent nothing: the program ended before the exporter was loaded. End it with mlobs.flush().",
+                )
+                self.spans.give_up()
         while True:
             self._wake.wait(self._state.settings.export_interval)
             self._wake.clear()

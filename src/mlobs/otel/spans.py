@@ -64,6 +64,10 @@ class Spans:
         if self.tracer is not None and self._exporter is not None:
             from opentelemetry.exporter.otlp.proto.common import trace_encoder  # noqa: F401 - not at import
 
+    def give_up(self) -> None:
+        """Make no spans of our own: there is no way left to send them."""
+        self._mine = trace.NoOpTracerProvider()
+
     @property
     def tracer(self) -> Tracer:
         """The tracer, looked up again whenever the user's provider changes."""

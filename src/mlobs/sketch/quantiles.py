@@ -80,8 +80,8 @@ class Quantiles:
             self.infinite = [self.infinite[0] + below, self.infinite[1] + above]
             self.missing += len(values) - len(finite) - above - below
         if len(finite):
-            self.min = min(self.min, float(finite.min()))
-            self.max = max(self.max, float(finite.max()))
+            self.min = min(self.min, float(finite.min()) + 0.0)  # 0.0, were it -0.0: which of the two is chance
+            self.max = max(self.max, float(finite.max()) + 0.0)
             self._waiting.append(finite)
             self._waits += len(finite)
             if self._waits >= self.limit:
