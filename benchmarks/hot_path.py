@@ -89,7 +89,7 @@ def main() -> None:
     with Sink() as sink:
         if not chosen.json:
             told("hot path: p99.9 while exporting …")
-        slices = tail.compare(sink.endpoint, rounds=1 if quick else 12, seconds=0.2 if quick else 3.0)
+        slices = tail.compare(sink.endpoint, rounds=1 if quick else 10, seconds=0.2 if quick else 5.0)
         exported = sink.received()
         if not chosen.json:
             told("hot path: five containers, then 1, 8 and 64 threads …")

@@ -13,8 +13,6 @@ from mlobs.otel import points
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from numpy.typing import NDArray
-
     from mlobs.otel.names import Instrument
 
 
@@ -32,14 +30,19 @@ class Histogram:
         self.high = -math.inf
         self._exemplars: dict[int, points.Exemplar] = {}
 
-    def add(self, array: NDArray[np.float64]) -> None:
-        """Add finite values, shape (n,)."""
-        if not array.size:
+    def add(self, values: Sequence[float]) -> None:
+        """Add finite values.
+
+        Python's own sum, min and max take a little longer than numpy's and never let go of the interpreter: beside a
+        busy thread every letting go costs that thread a switch, and this one the wait for its turn.
+        """
+        if not values:
             return
+        array = np.array(values, np.float64)
         self.counts += np.bincount(np.searchsorted(self.bounds, array), minlength=len(self.counts))
-        self.total += float(array.sum())
-        self.low = min(self.low, float(array.min()))
-        self.high = max(self.high, float(array.max()))
+        self.total += sum(values)
+        low, high = min(values), max(values)
+        self.low, self.high = min(self.low, low), max(self.high, high)
 
     def exemplify(self, exemplar: points.Exemplar) -> None:
         """Remember where one of the values was measured."""

@@ -8,8 +8,6 @@ import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
-import numpy as np
-
 from mlobs.core.histogram import Histogram
 from mlobs.core.intake import Intake
 from mlobs.core.ring import Ring, drain
@@ -139,7 +137,7 @@ class Monitor:
         sampled = drain(ring.sampled)
         sampled.extend((record.cpu, record.took) for record in rare if record.cpu >= 0)
         self._fold_cpu(sum(took) + sum(record.took for record in rare), sampled)
-        self._durations_of(None)[0].add(np.array(took, np.float64) * 1e-9)
+        self._durations_of(None)[0].add([ns * 1e-9 for ns in took])
         kept = drain(ring.kept)
         self._take(kept)
         self._answers.take(drain(ring.answers))
@@ -172,8 +170,8 @@ class Monitor:
             self._cpu_sampled = [part // 2 for part in self._cpu_sampled]
 
     def _take(self, kept: list[Any]) -> None:
-        rows = np.array(self._inputs.take(kept), np.float64)
-        self._rows += int(rows.sum())
+        rows = self._inputs.take(kept)
+        self._rows += sum(rows)
         self._batch.add(rows)
 
     # ── rare calls: errors, slow ones, and those with a span ────────────────────────────────────────────────────────
@@ -197,7 +195,7 @@ class Monitor:
                 others.append(record)
                 self.guard.drop("span_limit", 1)
         for error, values in seconds.items():
-            self._durations_of(error)[0].add(np.array(values))
+            self._durations_of(error)[0].add(values)
         # violations of one call are told by counting its rows alone, and that costs as much as counting thousands
         for record in spanned[:_ALONE_A_FOLD]:
             before = self.model.inputs.violated

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     Counts = NDArray[np.int64]
 
-ROWS: Final = 8192  # rows at once
+ROOM: Final = 2**22  # bytes of comparisons at once: what does not fit the caches costs less than a switch of threads
 _LANES: Final = 128  # words added up before a byte of the sum could overflow
 _FINITE: Final = float(np.finfo(np.float64).max)
 # elements; numpy copies a broadcast operand through its buffer unless a row is longer than that
@@ -48,14 +48,15 @@ class CutMatrix:
     def count(self, matrix: NDArray[Any], into: Sequence[Counts]) -> list[Found]:
         """Add the counts of a matrix of real numbers, shape (n, F), to ``into``, F arrays of shape (size,)."""
         width, tests, _ = self._thresholds.shape
-        room = -(-min(len(matrix), ROWS) // 8) * 8
+        most = max(8, ROOM // max(1, width * tests) // 8 * 8)
+        room = min(-(-len(matrix) // 8) * 8, most)
         columns = np.empty((width, 1, room))
         masks = np.zeros((width, tests, room), dtype=np.bool_)
         below = np.zeros((width, tests), dtype=np.int64)
         usual = np.setbufsize(_BUFFER)
         try:
-            for start in range(0, len(matrix), ROWS):
-                chunk = matrix[start : start + ROWS]
+            for start in range(0, len(matrix), most):
+                chunk = matrix[start : start + most]
                 taken = len(chunk)
                 masks[:, :, taken:] = False
                 values = columns[:, :, :taken]
