@@ -301,7 +301,7 @@ def test_threads_keep_their_spans_apart(telemetry: Telemetry, tracer: trace.Trac
 
 
 def test_own_spans_are_bounded_a_second(telemetry: Telemetry) -> None:
-    """However many calls a second there are, our own countdown begins about ten spans, so that the tail stays short."""
+    """However many calls a second there are, our own countdown begins about five spans, so that the tail stays short."""
     predict = mlobs.observe(model="m")(lambda x: 0.5)
     predict(ROW)
     telemetry.collect()

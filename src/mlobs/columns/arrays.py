@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final
+import operator
+from typing import TYPE_CHECKING, Any, Final, cast
 
 import numpy as np
 
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 # A one-dimensional array longer than this is many rows of one column, not one row.
 WIDEST: Final = 4096
 _TABLE: Final = 2  # dimensions
+_LAYOUT: Final = operator.attrgetter("dtype", "shape")
 
 
 def _keep(array: Array) -> object:
@@ -81,7 +83,7 @@ def block(array: Array, names: tuple[str, ...] | None = None) -> Block:
 
 
 def _blocks(arrays: list[Array], features: int | None) -> Iterator[Block]:
-    whole = _at_once(arrays)
+    whole = _at_once(arrays, features)
     if whole is not None:
         yield block(whole)
         return
@@ -93,22 +95,29 @@ def _blocks(arrays: list[Array], features: int | None) -> Iterator[Block]:
         yield block(group[0] if len(group) == 1 else np.concatenate(group))
 
 
-def _at_once(arrays: list[Array]) -> Array | None:
-    """All rows in one array, for the usual case of tables of one dtype and width; None for any other."""
+def _at_once(arrays: list[Array], features: int | None) -> Array | None:
+    """All rows in one array, for the usual case of numbers of one dtype and shape; None for any other."""
     first = arrays[0]
-    if first.ndim != _TABLE or first.__class__ is not np.ndarray:
+    if first.__class__ is not np.ndarray or first.dtype.kind not in "biuf" or not _uniform(arrays):
         return None
+    rows, width = table(first, features).shape
     if len(arrays) == 1:
-        return first
-    if len({array.dtype.char for array in arrays}) > 1:
-        return None  # numpy would make text of numbers that stand beside text
+        return first.reshape(rows, width)
     try:
-        return np.concatenate(arrays)
-    except ValueError:
+        # the copies' bytes one after another: a fifth of what concatenate takes for many small arrays
+        whole = np.frombuffer(b"".join(cast("list[bytes]", arrays)), first.dtype)
+    except (ValueError, BufferError):  # not contiguous
         return None
+    return whole.reshape(rows * len(arrays), width)
+
+
+def _uniform(arrays: list[Array]) -> bool:
+    return len(arrays) == 1 or len(set(map(_LAYOUT, arrays))) == 1
 
 
 def _rows(arrays: list[Array], features: int | None) -> list[int]:
+    if arrays[0].ndim <= _TABLE and _uniform(arrays):
+        return [len(table(arrays[0], features))] * len(arrays)
     return [
         len(array) if array.ndim >= _TABLE else len(table(array, features))  # a view
         for array in arrays

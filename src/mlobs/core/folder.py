@@ -19,6 +19,7 @@ class Folder:
         self._after = after
         self._wake = threading.Event()
         self._stopped = False
+        self._folded = 0.0
         self._thread: threading.Thread | None = None
 
     def start(self) -> None:
@@ -40,9 +41,10 @@ class Folder:
 
     def _run(self) -> None:
         while not self._stopped:
-            self._wake.wait(self._state.settings.fold_interval)
+            called = self._wake.wait(self._state.settings.fold_interval)
             self._wake.clear()
-            self.fold()
+            if called or time.monotonic() - self._folded > self._state.settings.fold_interval / 2:
+                self.fold()  # else an export has just done it
 
     def fold(self) -> int:
         """Fold every monitor now, in this thread; how many calls that was. Never raises."""
@@ -58,5 +60,6 @@ class Folder:
                     folded += monitor.fold(self._after, now)
                 except Exception as error:  # noqa: BLE001 - ours; the host goes on
                     state.guard.error("fold", error)
+            self._folded = time.monotonic()
             state.fold_seconds += time.perf_counter() - began
         return folded

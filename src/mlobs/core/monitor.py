@@ -31,7 +31,7 @@ _NEVER: Final = 2**62
 _SLOW_FACTOR: Final = 4
 _SLOW_LEAST: Final = 0.005
 _SPANS_A_FOLD: Final = 20  # made after the fact, for errors and slow calls
-_SPANS_A_SECOND: Final = 10  # begun by our own countdown: a live span costs its call as much as fifty without
+_SPANS_A_SECOND: Final = 5  # begun by our own countdown: a live span costs its call as much as fifty without
 _ALONE_A_FOLD: Final = 50
 
 
