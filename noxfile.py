@@ -22,6 +22,7 @@ NEEDS_DEMO = "--ignore=tests/demo"  # needs scikit-learn and a server: run by `m
 
 nox.options.default_venv_backend = "virtualenv"
 nox.options.stop_on_first_error = False
+nox.options.download_python = "never"
 
 if shutil.which("pyenv"):  # its python3.x commands answer only for the versions that are switched on
     found = subprocess.run(["pyenv", "versions", "--bare"], capture_output=True, text=True, check=True)

@@ -16,6 +16,9 @@ Predict = Callable[[Any], Any]
 def start(endpoint: str) -> None:
     """Export to `endpoint` every second; everything else stays at its default."""
     mlobs.configure(service_name="benchmark", endpoint=endpoint, export_interval=INTERVAL)
+    # the first call of a process starts the threads, and for a moment they load the exporter beside it
+    mlobs.observe(model="warm-up")(len)([1.0])
+    mlobs.flush(timeout=30)
 
 
 def stop() -> None:
