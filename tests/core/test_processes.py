@@ -328,3 +328,19 @@ def test_a_callers_own_metrics_exporter_and_a_real_sdk_beside_us(sink: Sink) -> 
     assert sink.traces == []
     about = {pair.key: pair.value.string_value for pair in sink.metrics[-1].resource_metrics[0].resource.attributes}
     assert about["service.name"] == "theirs"
+
+
+def test_calls_made_while_the_interpreter_ends_are_harmless(sink: Sink) -> None:
+    """A daemon thread still predicting, and an exit handler that predicts, end the program without a word."""
+    script = """
+    import atexit
+    atexit.register(work, 5)
+    work(10)
+    assert mlobs.flush(timeout=20)
+    threading.Thread(target=work, args=(10**9,), daemon=True).start()
+    time.sleep(0.3)
+    """
+    done = run(script, sink)
+    assert done.returncode == 0
+    assert "Traceback" not in done.stderr
+    assert sink.calls() >= 10

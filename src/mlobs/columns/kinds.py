@@ -48,7 +48,8 @@ _TYPED: Final[dict[type, Kind]] = {
     **dict.fromkeys(_SCALARS, rows.SCALAR),
 }
 
-# What was found for a concrete type. Bounded by the number of types a program has.
+# What was found for a concrete type. Bounded: a program may make classes as it goes.
+_REMEMBERED: Final = 4096
 _found: dict[type, Kind] = dict(_TYPED)
 
 
@@ -56,7 +57,9 @@ def kind_of(cls: type) -> Kind:
     """The kind that reads instances of ``cls``; a type nothing reads gets a kind whose every use is an error."""
     kind = _found.get(cls)
     if kind is None:
-        kind = _found[cls] = _search(cls)
+        kind = _search(cls)
+        if len(_found) < _REMEMBERED:
+            _found[cls] = kind
     return kind
 
 

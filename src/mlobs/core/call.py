@@ -93,7 +93,10 @@ def failed(
         extra = Extra(began, span, Failure(kind, tuple(frames), message), alone)
         if cpu >= 0:
             cpu = time.thread_time_ns() - cpu
-        monitor.ring.rare.append((took, cpu, kept, NOTHING, extra))
+        ring = monitor.ring
+        if ring.waiting >= ring.brim and ring.crowded()[0]:
+            kept = _left_out(kept)
+        ring.rare.append((took, cpu, kept, NOTHING, extra))
     except Exception as ours:  # noqa: BLE001 - an exception whose str() raises, say
         monitor.guard.error("failure", ours)
 

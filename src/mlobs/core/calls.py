@@ -9,7 +9,7 @@ from __future__ import annotations
 import functools
 import inspect
 import time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from opentelemetry import trace
 
@@ -25,6 +25,9 @@ if TYPE_CHECKING:
     from mlobs.core.locate import Locate
     from mlobs.core.monitor import Monitor
     from mlobs.core.tracing import Tracing
+
+
+_TYPES: Final = 64  # whose keeper one function remembers; classes made by the request must not pile up
 
 
 def wrap(
@@ -61,7 +64,7 @@ def _wrap_plain(
     def learn(value: object) -> object:
         """The first value of a type: from now on its keeper is known."""
         kept = keep(value, monitor)
-        if kept.__class__ is not Left:
+        if kept.__class__ is not Left and len(keepers) < _TYPES:
             keepers[type(value)] = kind_of(type(value)).keep
         return kept
 

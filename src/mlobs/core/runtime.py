@@ -26,6 +26,7 @@ class Runtime(State):
 
     def __init__(self, settings: Settings | None = None, clock: Callable[[], float] = time.monotonic) -> None:
         super().__init__(settings, clock)
+        self.over = False
         self.tracing = Tracing(lambda: self.pipeline.spans, self.start, self.fold)
         self._renew()
 
@@ -61,7 +62,7 @@ class Runtime(State):
 
     def start(self) -> None:
         """Start the background threads, once; called by the first observed call of a process."""
-        if self.started:
+        if self.started or self.over:
             return
         with self._starting:
             if self.started:
@@ -137,6 +138,7 @@ def _at_exit(runtime: Runtime) -> None:
 
     def finish() -> None:
         runtime.shutdown(runtime.settings.flush_timeout)
+        runtime.over = True  # no thread can be started any more
 
     atexit.register(finish)
     from multiprocessing import util
