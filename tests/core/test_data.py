@@ -228,14 +228,21 @@ def test_violations_have_a_kind(telemetry: Telemetry) -> None:
     }
 
 
-def test_schema_violations_and_the_rest_goes_on(telemetry: Telemetry) -> None:
-    """Columns missing, added or in another order are counted; what matches is observed."""
+def test_schema_violations_are_told_once_and_the_rest_goes_on(
+    telemetry: Telemetry, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Columns missing, added or in another order are counted and told once; what matches is observed."""
     frame = TRAINING.iloc[:100]
     predict = mlobs.observe(model="m", reference=PROFILE)(lambda x: 0.5)
     predict(frame[["city", "age", "income"]].assign(extra=1))
     kinds = {dict(pairs)["kind"]: value for pairs, value in telemetry.numbers("mlobs.schema.violations").items()}
     assert kinds == {"missing_column": 100, "extra_column": 100, "order": 100}
-    assert sum(counted(telemetry, "age")) == 100
+    predict(frame[["city", "age"]])
+    assert telemetry.total("mlobs.feature.observations", feature="city") == 200
+    told = [record.message for record in caplog.records if "columns" in record.message]
+    assert len(told) == 1
+    assert "1 missing (children); 1 that the reference does not know; another order" in told[0]
+    assert sum(counted(telemetry, "age")) == 200
     assert sum(counted(telemetry, "children")) == 0
     assert mlobs.drift()["m"]["children"].verdict == "insufficient"
     other = mlobs.observe(model="n", reference=MATRIX)(lambda x: 0.5)

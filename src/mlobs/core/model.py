@@ -14,10 +14,11 @@ from mlobs.otel.points import Attributes, Numbers, Points
 from mlobs.sketch import judge
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Iterator, Sequence
 
     from numpy.typing import NDArray
 
+    from mlobs.core.guard import Guard
     from mlobs.profile import Profile
     from mlobs.sketch import Drift
 
@@ -44,7 +45,7 @@ class Model:
         profile: Profile | None,
         *,
         spans: Sequence[float],
-        drop: Callable[[str, int], None],
+        guard: Guard,
         limit: int,
     ) -> None:
         self.identity = identity
@@ -54,8 +55,10 @@ class Model:
             (names.MODEL_VERSION, identity.version),
             (names.MODEL_VARIANT, identity.variant),
         )
-        self.inputs = Observations(names.ROLE_INPUT, profile.inputs if profile else (), self.attributes, drop, limit)
-        self.outputs = Observations(names.ROLE_OUTPUT, profile.outputs if profile else (), self.attributes, drop, limit)
+        self.inputs = Observations(names.ROLE_INPUT, profile.inputs if profile else (), self.attributes, guard, limit)
+        self.outputs = Observations(
+            names.ROLE_OUTPUT, profile.outputs if profile else (), self.attributes, guard, limit
+        )
         self.windows = tuple(Window(span) for span in spans)
         self.drifting = False
         self._info = self.attributes.extended((names.PROFILE_ID, profile.id if profile else ""))

@@ -13,11 +13,12 @@ from mlobs.sketch import CutMatrix, Cuts, Found, numbers
 from mlobs.sketch import Exponential as Sketch
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Iterator, Sequence
 
     from numpy.typing import NDArray
 
     from mlobs.columns import Block
+    from mlobs.core.guard import Guard
     from mlobs.profile import Feature
 
     Counts = NDArray[np.int64]
@@ -36,7 +37,7 @@ class _Match(NamedTuple):
 class Observations:
     """Counts blocks of rows against the features of a reference, or summarises them where there is none.
 
-    Not thread-safe: whoever folds holds the fold lock. ``drop(reason, rows)`` is told what could not be used.
+    Not thread-safe: whoever folds holds the fold lock. ``guard`` is told what could not be used.
     """
 
     def __init__(
@@ -44,13 +45,13 @@ class Observations:
         role: str,
         reference: Sequence[Feature],
         attributes: Attributes,
-        drop: Callable[[str, int], None],
+        guard: Guard,
         limit: int,
     ) -> None:
         self.role = role
         self.reference = tuple(reference)
         self._attributes = attributes.extended((names.ROLE, role))
-        self._drop = drop
+        self._guard = guard
         self._limit = limit
         sizes = [feature.partition.size for feature in self.reference]
         self.counts: Counts = np.zeros(sum(sizes), np.int64)
@@ -82,7 +83,7 @@ class Observations:
         for kind, count in match.violations:
             self.schema[kind] += count * block.rows
         if match.reason:
-            self._drop(match.reason, block.rows)
+            self._guard.drop(match.reason, block.rows)
         else:
             self._count(block, match.pairs)
 
@@ -164,11 +165,29 @@ class Observations:
         columns = [column for column, _ in pairs]
         if columns != sorted(columns):
             found.append(("order", 1))
+        if found:
+            self._tell([name for name in wanted if name not in where], width - len(pairs), columns != sorted(columns))
         return _Match(pairs, tuple(found))
+
+    def _tell(self, missing: list[str], extra: int, reordered: bool) -> None:  # noqa: FBT001 - three findings
+        """Say once a model that its traffic has other columns; names of columns it was not made for stay unsaid."""
+        model = dict(self._attributes.items())[names.MODEL_NAME]
+        said = (
+            [f"{len(missing)} missing ({', '.join(missing[:5])}{', …' if len(missing) > 5 else ''})"] if missing else []
+        )
+        said += [f"{extra} that the reference does not know"] if extra else []
+        said += ["another order"] if reordered else []
+        self._guard.tell(
+            f"schema {self._attributes.items()}",
+            "model %s: the input's columns are not the reference's: %s. What matches is observed; see "
+            "mlobs.schema.violations.",
+            model,
+            "; ".join(said),
+        )
 
     def _summarise(self, block: Block) -> None:
         if block.width > self._limit:
-            self._drop("feature_limit", block.rows)
+            self._guard.drop("feature_limit", block.rows)
             return
         labels = block.names if block.names is not None else self.names(block.width)
         for column, name in enumerate(labels):
@@ -178,7 +197,7 @@ class Observations:
             sketch = self._sketches.get(name)
             if sketch is None:
                 if len(self._sketches) >= self._limit:
-                    self._drop("feature_limit", block.rows)
+                    self._guard.drop("feature_limit", block.rows)
                     continue
                 sketch = self._sketches[name] = Sketch()
                 self._sketch_series[name] = self._attributes.extended((names.FEATURE, name))

@@ -96,7 +96,7 @@ class State:
             identity,
             profile,
             spans=self.settings.windows,
-            drop=self.guard.drop,
+            guard=self.guard,
             limit=self.settings.max_features,
         )
 
