@@ -7,6 +7,7 @@ whatever the number of columns and edges.
 
 from __future__ import annotations
 
+import threading
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
@@ -25,6 +26,11 @@ _LANES: Final = 128  # words added up before a byte of the sum could overflow
 _FINITE: Final = float(np.finfo(np.float64).max)
 # elements; numpy copies a broadcast operand through its buffer unless a row is longer than that
 _BUFFER: Final = 512
+# rows of a matrix that no cache holds are turned in pieces that one does; smaller ones in one step
+_MANY: Final = 65_536
+_TURNED: Final = 512
+
+_kept = threading.local()
 
 
 class CutMatrix:
@@ -50,24 +56,35 @@ class CutMatrix:
         width, tests, _ = self._thresholds.shape
         most = max(8, ROOM // max(1, width * tests) // 8 * 8)
         room = min(-(-len(matrix) // 8) * 8, most)
-        columns = np.empty((width, 1, room))
-        masks = np.zeros((width, tests, room), dtype=np.bool_)
+        columns, masks = _rooms(width, tests, room)
         below = np.zeros((width, tests), dtype=np.int64)
+        suspect = False
+        turned = _TURNED if len(matrix) > _MANY else most
         usual = np.setbufsize(_BUFFER)
         try:
             for start in range(0, len(matrix), most):
                 chunk = matrix[start : start + most]
                 taken = len(chunk)
-                masks[:, :, taken:] = False
+                if taken < room:
+                    masks[:, :, taken:] = False
                 values = columns[:, :, :taken]
-                np.copyto(values[:, 0, :], chunk.T, casting="unsafe")
+                for row in range(0, taken, turned):
+                    part = chunk[row : row + turned].T
+                    np.copyto(values[:, 0, row : row + turned], part, casting="unsafe")
                 np.less_equal(values, self._thresholds, out=masks[:, :, :taken])
-                below += _true(masks)
+                counted = _true(masks)
+                below += counted
+                if not suspect and np.any(counted[:, -1] | (counted[:, -3] - counted[:, -2])):
+                    # outside the range: one sum, while the chunk is at hand, tells that nothing is infinite
+                    with np.errstate(all="ignore"):
+                        suspect = not np.isfinite(values.sum())
         finally:
             np.setbufsize(usual)
-        return self._spread(matrix, below, into)
+        return self._spread(matrix, below, into, suspect=suspect)
 
-    def _spread(self, matrix: NDArray[Any], below: NDArray[np.int64], into: Sequence[Counts]) -> list[Found]:
+    def _spread(
+        self, matrix: NDArray[Any], below: NDArray[np.int64], into: Sequence[Counts], *, suspect: bool
+    ) -> list[Found]:
         reached = below[:, :-2]  # how many are <= each edge; the last of them is all but NaN
         steps = np.diff(reached, axis=1, prepend=0)
         missing = len(matrix) - reached[:, -1]
@@ -78,9 +95,18 @@ class CutMatrix:
         found = [NOTHING] * len(self.partitions)
         for index in np.flatnonzero(missing | low | high).tolist():
             outside = int(low[index] + high[index])
-            infinite = int(np.count_nonzero(np.isinf(matrix[:, index]))) if outside else 0
+            infinite = int(np.count_nonzero(np.isinf(matrix[:, index]))) if outside and suspect else 0
             found[index] = Found(missing=int(missing[index]), infinite=infinite, range=outside - infinite)
         return found
+
+
+def _rooms(width: int, tests: int, room: int) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
+    """Columns and masks for a chunk, kept by each thread: fresh pages cost a fifth of the whole count."""
+    kept = getattr(_kept, "rooms", None)
+    if kept is None or kept[0].size < width * room or kept[1].size < width * tests * room:
+        kept = _kept.rooms = (np.empty(width * room), np.zeros(width * tests * room, np.bool_))
+    columns, masks = kept
+    return columns[: width * room].reshape(width, 1, room), masks[: width * tests * room].reshape(width, tests, room)
 
 
 def _true(masks: NDArray[np.bool_]) -> NDArray[np.int64]:
