@@ -180,7 +180,7 @@ def test_a_hanging_collector_holds_nobody(sink: Sink) -> None:
     began = time.monotonic()
     done = run(script, sink)
     assert done.returncode == 0, done.stderr
-    assert time.monotonic() - began < 10
+    assert time.monotonic() - began < 20
 
 
 def test_nothing_is_lost_while_the_collector_is_away(sink: Sink) -> None:
