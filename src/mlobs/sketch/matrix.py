@@ -30,6 +30,8 @@ _BUFFER: Final = 512
 _MANY: Final = 65_536
 _TURNED: Final = 512
 
+_LARGE: Final = 2**20  # bytes; smaller memory is at hand without a page being fetched
+
 _kept = threading.local()
 
 
@@ -101,7 +103,9 @@ class CutMatrix:
 
 
 def _rooms(width: int, tests: int, room: int) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
-    """Columns and masks for a chunk, kept by each thread: fresh pages cost a fifth of the whole count."""
+    """Columns and masks for a chunk. Large ones, bounded by `ROOM`, are kept by each thread: fresh pages cost a fifth."""
+    if width * tests * room < _LARGE:
+        return np.empty((width, 1, room)), np.zeros((width, tests, room), np.bool_)
     kept = getattr(_kept, "rooms", None)
     if kept is None or kept[0].size < width * room or kept[1].size < width * tests * room:
         kept = _kept.rooms = (np.empty(width * room), np.zeros(width * tests * room, np.bool_))
