@@ -36,7 +36,7 @@ class Identity(NamedTuple):
 class Model:
     """The data side of a model, shared by all its operations.
 
-    Not thread-safe: whoever folds or collects holds the fold lock.
+    Not thread-safe: whoever folds or collects holds the counting lock.
     """
 
     def __init__(

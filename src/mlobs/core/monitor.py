@@ -73,7 +73,7 @@ class Monitor:
     """One (model, version, variant, operation).
 
     The caller's side is `started`, `ring`, and the few numbers it decides by; everything else belongs to whoever
-    holds the fold lock. ``after`` makes spans after the fact.
+    holds the counting lock. ``after`` makes spans after the fact.
     """
 
     def __init__(
@@ -127,7 +127,7 @@ class Monitor:
     # ── the fold: on mlobs' own thread ──────────────────────────────────────────────────────────────────────────────
 
     def fold(self, after: After, now: float) -> int:
-        """Turn what waits in the ring into counts; how many calls that was. The caller holds the fold lock."""
+        """Turn what waits in the ring into counts; how many calls that was. The caller holds the counting lock."""
         ring = self.ring
         took = drain(ring.took)
         rare = [Record(*record) for record in drain(ring.rare)]
@@ -251,11 +251,6 @@ class Monitor:
         yield Numbers(names.PREDICTION_ACTIVE, self.attributes, (self.active(),))
         if self._has_cpu:
             yield Numbers(names.PREDICTION_CPU_TIME, self.attributes, (self._cpu,))
-
-    @property
-    def calls(self) -> int:
-        """Calls folded so far."""
-        return self._ended
 
 
 def _every(settings: Settings) -> int:

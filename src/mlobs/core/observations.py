@@ -37,7 +37,7 @@ class _Match(NamedTuple):
 class Observations:
     """Counts blocks of rows against the features of a reference, or summarises them where there is none.
 
-    Not thread-safe: whoever folds holds the fold lock. ``guard`` is told what could not be used.
+    Not thread-safe: whoever folds holds the counting lock. ``guard`` is told what could not be used.
     """
 
     def __init__(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, Final
 
 from mlobs.core.guard import Guard
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 _OTHER: Final = Identity("_OTHER")
 
 
-class State:
+class State(ABC):
     """Models, monitors, settings and locks of a process.
 
     ``counting`` is held by whoever folds or collects, ``loading`` by whoever imports in the background.
@@ -59,9 +60,9 @@ class State:
             for monitor in self.monitors.values():
                 monitor.apply(self.settings)
 
+    @abstractmethod
     def wake(self) -> None:
-        """A ring is half full."""
-        raise NotImplementedError
+        """A ring is half full: whoever runs the folder wakes it."""
 
     def model(self, identity: Identity, profile: Profile | None = None) -> Model:
         """The model of this identity, made when first asked for.
