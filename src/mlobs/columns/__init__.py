@@ -1,11 +1,11 @@
 """Reads what a model is given and what it answers: any supported container becomes blocks of rows.
 
-Two halves. In the caller's thread `snapshot` keeps a cheap copy that the caller's later changes cannot reach; on
+Two halves. In the caller's thread `Kind.keep` keeps a cheap copy that the caller's later changes cannot reach; on
 mlobs' own thread `blocks` turns many such copies at once into `Block`. Both look the type up in one table of kinds
 (`kinds.py`), which is the only place a new container is added.
 """
 
 from mlobs.columns.block import Block
-from mlobs.columns.kinds import LARGE, Kind, blocks, kind_of, read
+from mlobs.columns.kinds import LARGE, Kind, blocks, is_container, kind_of, read
 
-__all__ = ["LARGE", "Block", "Kind", "blocks", "kind_of", "read"]
+__all__ = ["LARGE", "Block", "Kind", "blocks", "is_container", "kind_of", "read"]

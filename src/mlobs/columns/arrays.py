@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import operator
 from typing import TYPE_CHECKING, Any, Final, cast
 
@@ -12,7 +13,7 @@ from mlobs.columns.kind import LARGE, SMALL, Kind
 from mlobs.errors import UnreadableError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from numpy.typing import NDArray
 
@@ -20,42 +21,54 @@ if TYPE_CHECKING:
 
 # A one-dimensional array longer than this is many rows of one column, not one row.
 WIDEST: Final = 4096
+# A column of more numbers a row than this is an embedding: one column that holds no number.
+EMBEDDING: Final = 64
 _TABLE: Final = 2  # dimensions
 _LAYOUT: Final = operator.attrgetter("dtype", "shape")
+_CPU: Final = 1  # DLPack's number of the device
 
 
-def _keep(array: Array) -> object:
+def keep(array: Array) -> object:
+    """A copy of a small array."""
     return array.copy() if array.size <= SMALL else LARGE
 
 
-def _shape(array: Array) -> tuple[int, int]:
-    if array.ndim >= _TABLE:
-        rows = int(array.shape[0])
-        return rows, int(array.size) // rows if rows else 0
-    return (1, int(array.size)) if array.size <= WIDEST else (int(array.size), 1)
+def shape(array: Array) -> tuple[int, int]:
+    """Rows and values a row, also of a tensor."""
+    sizes = tuple(array.shape)
+    size = math.prod(sizes)
+    names = getattr(array.dtype, "names", None)
+    if names:
+        return size, len(names)
+    if len(sizes) >= _TABLE:
+        rows = int(sizes[0])
+        return rows, size // rows if rows else 0
+    return (1, size) if size <= WIDEST else (size, 1)
 
 
-def _part(array: Array, step: int) -> Array:
-    return array[::step].copy() if _shape(array)[0] > 1 else array.copy()
+def part(array: Array, step: int) -> Array:
+    """A copy of every ``step``-th row."""
+    return array[::step].copy() if shape(array)[0] > 1 else array.copy()
 
 
-def _keep_like(value: Any) -> object:  # noqa: ANN401 - anything with __array__
-    return _keep(np.array(value))
+def values(array: Array, step: int) -> Array:
+    """A copy of every ``step``-th item."""
+    return array[::step].copy() if array.ndim else array.copy()
 
 
-def _shape_like(value: Any) -> tuple[int, int]:  # noqa: ANN401 - anything with __array__
-    return _shape(np.asarray(value))
-
-
-def _part_like(value: Any, step: int) -> Array:  # noqa: ANN401 - anything with __array__
-    return _part(np.asarray(value), step)
+def alone(features: int | None) -> bool:
+    """Whether a row is known to have one column, or taken to."""
+    return features is not None and features <= 1
 
 
 def table(array: Array, features: int | None) -> Array:
     """The array with rows and columns: a view (rows, columns) of ``array``.
 
     One dimension is one row, unless a row has one column, the values are text, or there are more than `WIDEST`.
+    Records are rows.
     """
+    if array.dtype.names:
+        return array.reshape(-1, 1)
     if array.ndim == _TABLE:
         return array
     if array.ndim == 0:
@@ -63,12 +76,12 @@ def table(array: Array, features: int | None) -> Array:
     if array.ndim > _TABLE:
         message = f"mlobs reads tables of rows and columns, and this array has the shape {array.shape}"
         raise UnreadableError(message, reason="not_tabular", rows=int(array.shape[0]))
-    alone = features == 1 or array.size > WIDEST or (features is None and array.dtype.kind in "US")
-    return array.reshape(-1, 1) if alone else array.reshape(1, -1)
+    one = alone(features) or array.size > WIDEST or (features is None and array.dtype.kind in "US")
+    return array.reshape(-1, 1) if one else array.reshape(1, -1)
 
 
 def _plain(array: Array) -> Array:
-    if isinstance(array, np.ma.MaskedArray):
+    if isinstance(array, np.ma.MaskedArray) and not array.dtype.names:
         plain = np.array(array.data, dtype=object)
         plain[np.ma.getmaskarray(array)] = None
         return plain
@@ -77,20 +90,53 @@ def _plain(array: Array) -> Array:
 
 def block(array: Array, names: tuple[str, ...] | None = None) -> Block:
     """A block over a two-dimensional array of any dtype."""
+    if array.dtype.names:
+        return named(_fields(array.reshape(-1)))
     if array.dtype.kind in "biuf":
         return Block(len(array), names, [], array)
     return Block(len(array), names, [array[:, index] for index in range(array.shape[1])])
 
 
-def _blocks(arrays: list[Array], features: int | None) -> Iterator[Block]:
+def named(columns: Sequence[tuple[str, Any]]) -> Block:
+    """A block of columns of one length; a column of a few numbers a row is as many columns."""
+    flat = [found for name, column in columns for found in spread(name, column)]
+    lengths = {len(column) for _, column in flat}
+    if len(lengths) > 1:
+        message = f"columns need one length, and these have {sorted(lengths)}"
+        raise UnreadableError(message, reason="ragged", rows=max(lengths))
+    return Block(lengths.pop() if lengths else 0, tuple(name for name, _ in flat), [column for _, column in flat])
+
+
+def spread(name: str, column: Any) -> list[tuple[str, Any]]:  # noqa: ANN401 - an array or a sequence
+    """A column of rows, (n, k) with a small k, as k columns; any other as it is."""
+    if not isinstance(column, np.ndarray) or column.ndim == 1:
+        return [(name, column)]
+    if column.ndim == _TABLE and column.shape[1] == 1:
+        return [(name, column[:, 0])]
+    if column.ndim == _TABLE and column.shape[1] <= EMBEDDING:
+        return [(f"{name}_{index}", column[:, index]) for index in range(column.shape[1])]
+    return [(name, [[] for _ in range(len(column))])]
+
+
+def _fields(records: Array, within: str = "") -> list[tuple[str, Array]]:
+    found: list[tuple[str, Array]] = []
+    for name in records.dtype.names or ():
+        column = records[name]
+        found += _fields(column, f"{within}{name}.") if column.dtype.names else [(f"{within}{name}", column)]
+    return found
+
+
+def blocks(arrays: list[Array], features: int | None) -> Iterator[Block]:
+    """Many arrays as blocks of rows."""
     whole = _at_once(arrays, features)
     if whole is not None:
         yield block(whole)
         return
-    groups: dict[tuple[int, bool], list[Array]] = {}
+    groups: dict[tuple[Any, ...], list[Array]] = {}
     for array in arrays:
         found = table(_plain(array), features)
-        groups.setdefault((found.shape[1], found.dtype.kind in "biuf"), []).append(found)
+        layout = found.dtype if found.dtype.names else found.dtype.kind in "biuf"
+        groups.setdefault((found.shape[1], layout), []).append(found)
     for group in groups.values():
         yield block(group[0] if len(group) == 1 else np.concatenate(group))
 
@@ -115,14 +161,66 @@ def _uniform(arrays: list[Array]) -> bool:
     return len(arrays) == 1 or len(set(map(_LAYOUT, arrays))) == 1
 
 
-def _rows(arrays: list[Array], features: int | None) -> list[int]:
+def rows(arrays: list[Array], features: int | None) -> list[int]:
+    """How many rows each array has."""
     if arrays[0].ndim <= _TABLE and _uniform(arrays):
         return [len(table(arrays[0], features))] * len(arrays)
     return [
-        len(array) if array.ndim >= _TABLE else len(table(array, features))  # a view
+        len(array) if array.ndim > _TABLE and not array.dtype.names else len(table(array, features))  # a view
         for array in arrays
     ]
 
 
-ARRAY: Final = Kind(_keep, _shape, _part, _blocks, _rows)
-ARRAY_LIKE: Final = Kind(_keep_like, _shape_like, _part_like, _blocks, _rows)
+# ── whatever turns itself into an array ─────────────────────────────────────────────────────────────────────────────
+
+
+def _array(value: Any) -> Array:  # noqa: ANN401 - anything with __array__ or __dlpack__
+    """A copy. Never of what lies on a device: reading that would make the caller wait for it."""
+    cls = type(value)
+    device = getattr(cls, "__dlpack_device__", None)
+    if device is not None and int(device(value)[0]) != _CPU:
+        raise UnreadableError(
+            f"this {cls.__module__}.{cls.__qualname__} is not in the CPU's memory, and reading it would make the call "
+            "wait for its device. Give what is: observe(inputs=lambda *args, **kwargs: ...)"
+        )
+    return np.array(value) if hasattr(cls, "__array__") else np.from_dlpack(value).copy()
+
+
+def _keep_like(value: Any) -> object:  # noqa: ANN401 - anything with __array__
+    array = _array(value)
+    return array if array.size <= SMALL else LARGE
+
+
+def _shape_like(value: Any) -> tuple[int, int]:  # noqa: ANN401 - anything with __array__
+    return shape(_array(value))
+
+
+def _part_like(value: Any, step: int) -> Array:  # noqa: ANN401 - anything with __array__
+    return part(_array(value), step)
+
+
+def _values_like(value: Any, step: int) -> Array:  # noqa: ANN401 - anything with __array__
+    return values(_array(value), step)
+
+
+def _keep_record(value: np.void) -> object:
+    return np.array(value).copy()  # a record is a view into its array, and so is an array of it
+
+
+def _part_record(value: np.void, step: int) -> Array:
+    del step
+    return np.array(value).copy()
+
+
+def _shape_record(value: np.void) -> tuple[int, int]:
+    return 1, len(value.dtype.names or ())
+
+
+ARRAY: Final = Kind(keep, shape, part, blocks, rows, values)
+ARRAY_LIKE: Final = Kind(_keep_like, _shape_like, _part_like, blocks, rows, _values_like)
+RECORD: Final = Kind(_keep_record, _shape_record, _part_record, blocks, rows)
+
+
+def made(cls: type) -> Kind | None:
+    """The kind of a class that turns itself into an array."""
+    return ARRAY_LIKE if hasattr(cls, "__array__") or hasattr(cls, "__dlpack__") else None

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-if TYPE_CHECKING:
-    from collections.abc import Sequence
+import numpy as np
 
-    import numpy as np
+if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 
@@ -32,3 +32,19 @@ class Block(NamedTuple):
     def column(self, index: int) -> Sequence[Any] | NDArray[Any]:
         """The values of one column, length ``rows``."""
         return self.columns[index] if self.matrix is None else self.matrix[:, index]
+
+
+class Joined(Sequence["Sequence[Any] | NDArray[Any]"]):
+    """The columns of several blocks below each other, each joined when it is asked for."""
+
+    def __init__(self, blocks: Sequence[Block]) -> None:
+        self._blocks = blocks
+
+    def __len__(self) -> int:
+        return self._blocks[0].width
+
+    def __getitem__(self, index: Any) -> Any:  # noqa: ANN401 - a sequence or an array
+        parts = [block.column(index) for block in self._blocks]
+        if all(isinstance(part, np.ndarray) for part in parts) and len({part.dtype.kind for part in parts}) == 1:  # type: ignore[union-attr] # arrays
+            return np.concatenate(parts)
+        return [value for part in parts for value in part]

@@ -9,7 +9,7 @@ import numpy as np
 
 from mlobs.columns import arrays
 from mlobs.columns.block import Block
-from mlobs.columns.kind import LARGE, SMALL, Kind
+from mlobs.columns.kind import LARGE, SMALL, Kind, itself, whole
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -135,17 +135,12 @@ def _part_series(series: Any, step: int) -> Row:  # noqa: ANN401 - a pandas.Seri
     return Row(None, series.name, _column(series.iloc[::step]))
 
 
+def _values_series(series: Any, step: int) -> Any:  # noqa: ANN401 - a pandas.Series to an array
+    return _column(series if step == 1 else series.iloc[::step])
+
+
 def _shape_row(kept: Row) -> tuple[int, int]:
     return (len(kept.values), 1) if kept.labels is None else (1, len(kept.values))
-
-
-def _itself(kept: Any) -> object:  # noqa: ANN401 - a snapshot
-    return kept
-
-
-def _whole(kept: Any, step: int) -> object:  # noqa: ANN401 - a snapshot
-    del step
-    return kept
 
 
 def _is_row(labels: Any) -> bool:  # noqa: ANN401 - a pandas.Index
@@ -158,7 +153,7 @@ def _blocks_series(kept: list[Row], features: int | None) -> Iterator[Block]:
         if labels is not None:
             yield arrays.block(values.reshape(1, -1), _names(labels))
         else:
-            yield arrays.block(values.reshape(-1, 1), None if name is None or features == 1 else (str(name),))
+            yield arrays.block(values.reshape(-1, 1), None if name is None or arrays.alone(features) else (str(name),))
 
 
 def _rows_frame(frames: list[Any], features: int | None) -> list[int]:
@@ -177,6 +172,6 @@ def _rows_row(kept: list[Row], features: int | None) -> list[int]:
 
 
 FRAME: Final = Kind(_keep_frame, _shape_frame, _part_frame, _blocks_frame, _rows_frame)
-SERIES: Final = Kind(_keep_series, _shape_series, _part_series, _blocks_series, _rows_row)
-COLUMNS: Final = Kind(_itself, _shape_columns, _whole, _blocks_columns, _rows_columns)
-ROW: Final = Kind(_itself, _shape_row, _whole, _blocks_series, _rows_row)
+SERIES: Final = Kind(_keep_series, _shape_series, _part_series, _blocks_series, _rows_row, _values_series)
+COLUMNS: Final = Kind(itself, _shape_columns, whole, _blocks_columns, _rows_columns)
+ROW: Final = Kind(itself, _shape_row, whole, _blocks_series, _rows_row)

@@ -4,19 +4,17 @@ from __future__ import annotations
 
 import datetime
 import decimal
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 import numpy as np
 
-from mlobs.columns import arrays, frames, rows
-from mlobs.columns.block import Block
+from mlobs.columns import arrays, dicts, frames, lookup, records, rows, sparse, tables, tensors
+from mlobs.columns.block import Block, Joined
 from mlobs.columns.kind import LARGE, Kind
+from mlobs.columns.lookup import blocks, kind_of
 from mlobs.errors import UnreadableError
 
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
-
-__all__ = ["LARGE", "Kind", "blocks", "kind_of", "read"]
+__all__ = ["LARGE", "Kind", "blocks", "is_container", "kind_of", "read"]
 
 _SCALARS: Final = (
     int,
@@ -33,68 +31,47 @@ _SCALARS: Final = (
 )
 
 # Types of packages that mlobs never imports are known by module and name, along a type's whole MRO.
-_NAMED: Final[dict[tuple[str, str], Kind]] = {
-    ("pandas", "DataFrame"): frames.FRAME,
-    ("pandas", "Series"): frames.SERIES,
-}
+lookup.NAMED.update(
+    {
+        ("pandas", "DataFrame"): frames.FRAME,
+        ("pandas", "Series"): frames.SERIES,
+        ("polars", "DataFrame"): tables.POLARS_FRAME,
+        ("polars", "LazyFrame"): lookup.refusing("a LazyFrame is a query: collect() it first"),
+        ("polars", "Series"): tables.POLARS_SERIES,
+        ("pyarrow", "Array"): tables.ARROW_ARRAY,
+        ("pyarrow", "ChunkedArray"): tables.ARROW_ARRAY,
+        ("pyarrow", "RecordBatch"): tables.ARROW_TABLE,
+        ("pyarrow", "Table"): tables.ARROW_TABLE,
+        ("scipy", "_spbase"): sparse.MATRIX,
+        ("scipy", "spmatrix"): sparse.MATRIX,  # before scipy 1.11
+        ("torch", "Tensor"): tensors.TENSOR,
+    }
+)
 
-_TYPED: Final[dict[type, Kind]] = {
-    np.ndarray: arrays.ARRAY,
-    list: rows.LIST,
-    tuple: rows.TUPLE,
-    dict: rows.DICT,
-    frames.Columns: frames.COLUMNS,
-    frames.Row: frames.ROW,
-    **dict.fromkeys(_SCALARS, rows.SCALAR),
-}
+lookup.TYPED.update(
+    {
+        np.ndarray: arrays.ARRAY,
+        np.void: arrays.RECORD,
+        list: rows.LIST,
+        tuple: rows.TUPLE,
+        dict: dicts.DICT,
+        frames.Columns: frames.COLUMNS,
+        frames.Row: frames.ROW,
+        sparse.Sparse: sparse.SPARSE,
+        tables.Batches: tables.BATCHES,
+        tables.Rows: tables.ROWS,
+        tables.Table: tables.TABLE,
+        **dict.fromkeys(_SCALARS, rows.SCALAR),
+    }
+)
 
-# What was found for a concrete type. Bounded: a program may make classes as it goes.
-_REMEMBERED: Final = 4096
-_found: dict[type, Kind] = dict(_TYPED)
-
-
-def kind_of(cls: type) -> Kind:
-    """The kind that reads instances of ``cls``; a type nothing reads gets a kind whose every use is an error."""
-    kind = _found.get(cls)
-    if kind is None:
-        kind = _search(cls)
-        if len(_found) < _REMEMBERED:
-            _found[cls] = kind
-    return kind
-
-
-def _search(cls: type) -> Kind:
-    for base in cls.__mro__:
-        if base in _TYPED:
-            return _TYPED[base]
-        named = _NAMED.get((base.__module__.partition(".")[0], base.__qualname__))
-        if named is not None:
-            return named
-    if hasattr(cls, "__array__"):
-        return arrays.ARRAY_LIKE
-    return Kind(keep=_refuse, shape=_refuse, part=_refuse, blocks=_refuse, rows=_refuse)
+lookup.MAKERS.extend((arrays.made, records.made))
 
 
-def _refuse(value: object, *_: object) -> Any:  # noqa: ANN401 - stands in for functions of every return type
-    cls = type(value)
-    message = (
-        f"mlobs cannot read a {cls.__module__}.{cls.__qualname__}: it reads arrays, lists, dicts, pandas frames and "
-        "series. Give the part that holds the features: observe(inputs=lambda *args, **kwargs: ...)"
-    )
-    raise UnreadableError(message)
-
-
-def blocks(snapshots: Iterable[Any], features: int | None = None) -> Iterator[Block]:
-    """Read many snapshots at once, those of one type and shape together.
-
-    ``features`` is how many columns a row is known to have: it tells whether ``[1.0, 2.0]`` is one row of two
-    columns or two rows of one. None takes it for one row. Raises UnreadableError.
-    """
-    groups: dict[type, list[Any]] = {}
-    for kept in snapshots:
-        groups.setdefault(type(kept), []).append(kept)
-    for cls, group in groups.items():
-        yield from kind_of(cls).blocks(group, features)
+def is_container(value: object) -> bool:
+    """Whether a value is read as more than a single value."""
+    kind = kind_of(type(value))
+    return kind is not rows.SCALAR and kind is not lookup.UNKNOWN
 
 
 def read(value: object, *, features: int | None = None) -> Block:
@@ -105,10 +82,23 @@ def read(value: object, *, features: int | None = None) -> Block:
     kind = kind_of(type(value))
     kept = kind.part(value, 1)
     found = list(kind_of(type(kept)).blocks([kept], features))
-    if len(found) > 1:
+    if not found:
+        return Block(0, (), [])
+    if len(found) > 1 and len({(block.names, block.width) for block in found}) > 1:
+        widths = sorted({block.width for block in found})
         message = (
             f"mlobs cannot read this {type(value).__name__} as one table: its rows differ in their columns "
-            f"({found[0].width} and {found[1].width}). Give every row the same columns."
+            f"({' and '.join(map(str, widths)) if len(widths) > 1 else 'their names'}). "
+            "Give every row the same columns."
         )
         raise UnreadableError(message, reason="ragged", rows=sum(block.rows for block in found))
-    return found[0] if found else Block(0, (), [])
+    return found[0] if len(found) == 1 else _joined(found)
+
+
+def _joined(found: list[Block]) -> Block:
+    """Blocks of the same columns as one."""
+    rows = sum(block.rows for block in found)
+    matrices: list[Any] = [block.matrix for block in found if block.matrix is not None]
+    if len(matrices) == len(found):
+        return Block(rows, found[0].names, [], np.concatenate(matrices))
+    return Block(rows, found[0].names, Joined(found))

@@ -51,7 +51,7 @@ def family(kind: Kind) -> Family:
 
 def declared(dtype: Any) -> Kind | None:  # noqa: ANN401 - a numpy or pandas dtype
     """The kind that a dtype promises whatever the values are; None where the values have to say."""
-    if str(dtype) == "category":
+    if str(dtype) in {"category", "Categorical", "Enum"}:
         return "categorical"
     letter = getattr(dtype, "kind", "")
     return _DTYPES[letter] if letter in ("b", "i", "u", "M") else None

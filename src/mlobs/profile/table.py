@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-from mlobs.columns import Block, read
+from mlobs.columns import Block, is_container, read
 from mlobs.errors import ProfileError
 from mlobs.profile.column import Column, Recount
 from mlobs.profile.kind import declared
@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     from mlobs.profile.kind import Kind
 
 ROWS: Final = 65_536  # in-memory data is read in parts of this many rows
-NESTED: Final = (list, tuple, dict)
 CODES: Final = 2**24  # of all columns' quantiles together: 256 MB at most
 
 
@@ -50,7 +49,8 @@ class Table:
 
     def _add(self, part: Any) -> int:  # noqa: ANN401 - any container mlobs reads
         alone = _is_column(part)
-        block = read(_unlabelled(part) if alone else part, features=1 if alone else None)
+        unknown = 0 if self.role == "output" else None  # as in a call
+        block = read(_unlabelled(part) if alone else part, features=1 if alone else unknown)
         if not block.width and not block.rows:
             return 0
         names = self._names(block, alone=alone)
@@ -90,20 +90,27 @@ class Table:
 
 def _parts(batch: Any) -> Iterator[Any]:  # noqa: ANN401 - any container mlobs reads
     """The batch in slices of at most `ROWS` rows, where it can be sliced without being copied."""
+    if hasattr(batch, "tocsr"):  # sparse: its columns are made one at a time
+        yield batch
+        return
+    slices = hasattr(batch, "slice")  # polars, arrow
     sliced = getattr(batch, "iloc", batch if getattr(batch, "ndim", 0) else None)
-    if sliced is None or len(batch) <= ROWS:
+    if (sliced is None and not slices) or len(batch) <= ROWS:
         yield batch
         return
     for start in range(0, len(batch), ROWS):
-        yield sliced[start : start + ROWS]
+        yield batch.slice(start, ROWS) if sliced is None else sliced[start : start + ROWS]
 
 
 def _is_column(part: Any) -> bool:  # noqa: ANN401 - any container mlobs reads
     """Whether these are the values of one column, where the same in a call would be one row."""
     if isinstance(part, (list, tuple)):
         first = next((item for item in part if item is not None), None)
-        return not isinstance(first, NESTED) and not getattr(first, "ndim", 0)
-    return getattr(part, "ndim", 0) == 1
+        return not is_container(first)
+    if getattr(getattr(part, "dtype", None), "names", None):
+        return False  # records are rows
+    column = hasattr(part, "slice") and not hasattr(part, "columns")  # of polars, of arrow
+    return column or getattr(part, "ndim", 0) == 1
 
 
 def _unlabelled(part: Any) -> Any:  # noqa: ANN401 - any container mlobs reads
@@ -116,4 +123,9 @@ def _dtypes(part: Any, width: int) -> list[Any]:  # noqa: ANN401 - any container
     dtypes = getattr(part, "dtypes", None)
     if dtypes is not None and getattr(part, "ndim", 0) > 1:
         return list(dtypes)
-    return [getattr(part, "dtype", None)] * width
+    if dtypes is not None and hasattr(part, "slice"):  # polars says in brackets which categories there are
+        return [str(dtype).partition("(")[0] for dtype in dtypes]
+    dtype = getattr(part, "dtype", None)
+    if hasattr(part, "slice") and dtype is not None:
+        dtype = str(dtype).partition("(")[0]
+    return [None if getattr(dtype, "names", None) else dtype] * width

@@ -1,0 +1,52 @@
+"""PyTorch tensors in the CPU's memory, without importing torch."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+from mlobs.columns import arrays
+from mlobs.columns.kind import LARGE, SMALL, Kind
+from mlobs.errors import UnreadableError
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+
+def _here(tensor: Any) -> Any:  # noqa: ANN401 - a torch.Tensor
+    """The tensor without its graph, if it can be read without waiting for a device."""
+    if not tensor.is_cpu:
+        raise UnreadableError(
+            f"this tensor is on {tensor.device.type}, and reading it would make the call wait for that device. Give "
+            "what is in the CPU's memory: observe(inputs=lambda *args, **kwargs: ...)",
+            rows=int(tensor.shape[0]) if len(tensor.shape) > 1 else 1,
+        )
+    return tensor.detach()
+
+
+def _array(tensor: Any) -> NDArray[Any]:  # noqa: ANN401 - a torch.Tensor, detached
+    """A copy as an array."""
+    try:
+        array: NDArray[Any] = tensor.numpy()
+    except TypeError:  # bfloat16, and what else numpy has no dtype for
+        array = tensor.float().numpy()
+    except RuntimeError:  # a view that is negated or conjugated lazily
+        array = tensor.resolve_conj().resolve_neg().numpy()
+    return array.copy()
+
+
+def _keep(tensor: Any) -> object:  # noqa: ANN401 - a torch.Tensor
+    here = _here(tensor)
+    return _array(here) if here.numel() <= SMALL else LARGE
+
+
+def _part(tensor: Any, step: int) -> NDArray[Any]:  # noqa: ANN401 - a torch.Tensor
+    here = _here(tensor)
+    return _array(here[::step] if arrays.shape(here)[0] > 1 else here)
+
+
+def _values(tensor: Any, step: int) -> NDArray[Any]:  # noqa: ANN401 - a torch.Tensor
+    here = _here(tensor)
+    return _array(here[::step] if here.ndim else here)
+
+
+TENSOR: Final = Kind(_keep, arrays.shape, _part, arrays.blocks, arrays.rows, _values)
