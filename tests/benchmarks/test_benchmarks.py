@@ -55,6 +55,18 @@ def test_import_time_tells_milliseconds_and_bytes() -> None:
     assert found["bytes_a_feature"] > 0
 
 
+def test_server_compares_with_bare_and_with_opentelemetrys_instrumentation() -> None:
+    """Requests a second of each, what is kept of the bare service's with its spread, and proof that telemetry left."""
+    found = report("server.py")
+    kinds = set(found["requests_per_s"])
+    assert kinds >= {"bare", "mlobs"}
+    assert all(rate > 0 for rate in found["requests_per_s"].values())
+    assert set(found["kept"]) == set(found["exports"]) == kinds - {"bare"}
+    assert all(kept["low"] <= kept["median"] <= kept["high"] for kept in found["kept"].values())
+    assert all(exports > 0 for exports in found["exports"].values())
+    assert (found["kept_beside_otel"] is None) == ("both" not in kinds)
+
+
 def test_a_table_names_the_machine_it_was_measured_on() -> None:
     """Without --json a reader gets tables under one line about interpreter and processor."""
     printed = run("fold.py")
