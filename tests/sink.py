@@ -22,9 +22,11 @@ class Sink:
     def __init__(self) -> None:
         self.status = 200
         self.delay = 0.0
+        self.hook: Callable[[BaseHTTPRequestHandler], bool] | None = None  # true: it has seen to the request itself
         self.headers: list[dict[str, str]] = []
         self.metrics: list[ExportMetricsServiceRequest] = []
         self.traces: list[ExportTraceServiceRequest] = []
+        self.arrived = 0  # requests, also those that are still being answered
         self.requests = 0
         self.changed = threading.Condition()
         self.url = ""
@@ -77,8 +79,8 @@ class Sink:
 
 
 @contextmanager
-def running() -> Iterator[Sink]:
-    """A sink that listens on a free port of loopback."""
+def running(port: int = 0) -> Iterator[Sink]:
+    """A sink that listens on loopback, by default on a port that is free."""
     sink = Sink()
 
     class Handler(BaseHTTPRequestHandler):
@@ -87,6 +89,11 @@ def running() -> Iterator[Sink]:
             encoding = self.headers.get("Content-Encoding")
             if encoding:
                 body = gzip.decompress(body) if encoding == "gzip" else zlib.decompress(body)
+            with sink.changed:
+                sink.arrived += 1
+                sink.changed.notify_all()
+            if sink.hook is not None and sink.hook(self):
+                return
             time.sleep(sink.delay)
             status = sink.status
             with sink.changed:
@@ -108,7 +115,7 @@ def running() -> Iterator[Sink]:
         def log_message(self, *_: Any) -> None:
             """Say nothing."""
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    server = ThreadingHTTPServer(("127.0.0.1", port), Handler)
     server.daemon_threads = True
     thread = threading.Thread(target=server.serve_forever, daemon=True)
     thread.start()

@@ -124,7 +124,10 @@ def test_fork_while_other_threads_record(sink: Sink) -> None:
     assert len(sink.latest()) == 6
 
 
-@pytest.mark.parametrize("method", ["fork", "spawn"])
+METHODS = ["fork", "spawn", "forkserver"]
+
+
+@pytest.mark.parametrize("method", METHODS)
 def test_multiprocessing_workers_flush_at_their_end(sink: Sink, method: str, tmp_path: Any) -> None:
     """Worker processes that simply return have their counts sent, though they skip atexit."""
     script = tmp_path / "workers.py"
@@ -152,6 +155,62 @@ def test_multiprocessing_workers_flush_at_their_end(sink: Sink, method: str, tmp
     )
     assert (done.returncode, done.stderr) == (0, "")
     assert sink.calls() == 4 + 201 + 60
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_workers_of_pools_that_end_otherwise(sink: Sink, method: str, tmp_path: Any) -> None:
+    """A ProcessPoolExecutor, a Pool that is left by its `with` block, and a terminated Process have sent every call."""
+    script = tmp_path / "workers.py"
+    script.write_text(
+        PREAMBLE
+        + textwrap.dedent(f"""
+        from concurrent.futures import ProcessPoolExecutor
+
+        mlobs.configure(flush_timeout=20)
+
+        def serve(n, done):
+            work(n)
+            done.send(n)
+            time.sleep(60)
+
+        if __name__ == "__main__":
+            context = multiprocessing.get_context("{method}")
+            with ProcessPoolExecutor(2, mp_context=context) as executor:
+                list(executor.map(work, [10] * 6))
+            with context.Pool(2) as pool:
+                pool.map(work, [20] * 6)  # and terminate() at the end of the block
+            here, there = context.Pipe()
+            process = context.Process(target=serve, args=(7, there))
+            process.start()
+            here.recv()
+            process.terminate()
+            process.join()
+            assert process.exitcode == -signal.SIGTERM
+        """)
+    )
+    environ = {**os.environ, "OTEL_EXPORTER_OTLP_ENDPOINT": sink.url}
+    done = subprocess.run(
+        [sys.executable, str(script)], env=environ, capture_output=True, text=True, timeout=120, check=False
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    assert sink.calls() == 60 + 120 + 7
+
+
+def test_a_forked_child_that_ends_like_a_program(sink: Sink) -> None:
+    """A child of os.fork that runs to its end, or raises SystemExit, has sent its calls without being asked to."""
+    script = """
+    work(3)
+    for child in range(3):
+        if os.fork() == 0:
+            work(10 + child)
+            sys.exit(child)
+    for child in range(3):
+        os.wait()
+    """
+    done = run(script, sink)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert sink.calls() == 3 + 10 + 11 + 12
+    assert len(sink.latest()) == 4
 
 
 def test_a_dead_collector_costs_two_seconds_at_the_end_and_one_line() -> None:
