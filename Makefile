@@ -3,11 +3,11 @@
 PYTHON ?= python3
 ARGS   ?=
 BIN    := .venv/bin
-BENCH  ?= hot_path fold import_time
+BENCH  ?= hot_path fold import_time server
 RUN    := $(BIN)/python -m
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-matrix check bench telemetry picture clean
+.PHONY: help demo test fuzz test-matrix check bench telemetry picture clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -18,7 +18,10 @@ demo: .venv/.demo  ## watch a real model drift, live (ARGS="--headless --json --
 test: .venv/.dev  ## run the tests (ARGS="-k drift")
 	@$(RUN) pytest $(ARGS)
 
-test-matrix: .venv/.dev  ## run the tests on every supported Python, lowest and newest versions, and the wheel
+fuzz: .venv/.dev  ## hand 100,000 new kinds of hostile input to observed functions (MLOBS_FUZZ=1000000 for more)
+	@MLOBS_FUZZ=$${MLOBS_FUZZ:-100000} $(RUN) pytest tests/safety/test_fuzz.py $(ARGS)
+
+test-matrix: .venv/.dev  ## run the tests on every supported Python, lowest and newest versions, the wheel, torch, and scikit-learn's own
 	@$(RUN) nox $(ARGS)
 
 check: .venv/.dev  ## lint, format, types, generated docs

@@ -34,7 +34,7 @@ if shutil.which("pyenv"):  # its python3.x commands answer only for the versions
 @nox.session(python=PYTHONS)
 def tests(session: nox.Session) -> None:
     """Run the core's tests on one Python, with pandas and the newest versions that it takes."""
-    session.install(".[profile,prometheus]", *TESTS)
+    session.install(".[auto,profile,prometheus,sklearn]", *TESTS)
     session.run("python", "-m", "pytest", NEEDS_DEMO, *session.posargs)
 
 
@@ -42,18 +42,33 @@ def tests(session: nox.Session) -> None:
 def lowest(session: nox.Session) -> None:
     """Run the core's tests on the lowest versions that pyproject.toml promises."""
     extras = PROJECT["project"]["optional-dependencies"]
-    floors = [*PROJECT["project"]["dependencies"], *extras["profile"], *extras["prometheus"]]
+    promised = ("auto", "profile", "prometheus", "sklearn")
+    floors = [*PROJECT["project"]["dependencies"], *(floor for extra in promised for floor in extras[extra])]
     constraints = Path(session.create_tmp(), "lowest.txt")
     constraints.write_text("\n".join(floor.replace(">=", "==") for floor in floors), encoding="utf-8")
-    session.install(".[profile,prometheus]", *TESTS, f"--constraint={constraints}")
+    session.install(f".[{','.join(promised)}]", *TESTS, f"--constraint={constraints}")
     session.run("python", "-m", "pytest", NEEDS_DEMO, *session.posargs)
 
 
 @nox.session(python="3.13")
 def newest(session: nox.Session) -> None:
     """Run every test, the demo's too, on the newest Python with the newest of everything."""
-    session.install("--upgrade", "--upgrade-strategy=eager", ".[demo,profile,prometheus]", *TESTS)
+    session.install("--upgrade", "--upgrade-strategy=eager", ".[auto,demo,profile,prometheus]", *TESTS)
     session.run("python", "-m", "pytest", *session.posargs)
+
+
+@nox.session(python="3.12")
+def judge(session: nox.Session) -> None:
+    """Run scikit-learn's own tests under `mlobs.instrument()`; what fails has to fail without mlobs too."""
+    session.install(".[sklearn]", "pandas", "polars", "pyarrow", "pytest", "pytest-xdist")
+    session.run("python", "tests/judge/sklearn_judge.py", *session.posargs)
+
+
+@nox.session(python="3.12")
+def torch(session: nox.Session) -> None:
+    """Run what needs torch: its tensors as inputs and outputs."""
+    session.install(".", "torch", *TESTS)
+    session.run("python", "-m", "pytest", "tests/columns/test_torch.py", *session.posargs)
 
 
 @nox.session(python="3.12")

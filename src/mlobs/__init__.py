@@ -1,6 +1,6 @@
 """Observability for models in production, on OpenTelemetry."""
 
-from mlobs.api import configure, drift, flush, observe, register, shutdown
+from mlobs.api import asgi, configure, drift, flush, instrument, observe, register, shutdown, uninstrument, wsgi
 from mlobs.errors import ConfigurationError, MissingDependencyError, MlobsError, ProfileError, UnreadableError
 from mlobs.profile import Profile
 from mlobs.sketch import Drift
@@ -13,10 +13,14 @@ __all__ = [
     "Profile",
     "ProfileError",
     "UnreadableError",
+    "asgi",
     "configure",
     "drift",
     "flush",
+    "instrument",
     "observe",
     "register",
     "shutdown",
+    "uninstrument",
+    "wsgi",
 ]

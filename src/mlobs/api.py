@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import inspect
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
+from mlobs.core import again
 from mlobs.core.calls import wrap
+from mlobs.core.integrations import Integrations
 from mlobs.core.locate import Inputs, locate
 from mlobs.core.model import Identity
 from mlobs.core.registry import Registration, Registry
+from mlobs.core.requests import Requests
 from mlobs.core.runtime import Runtime
 from mlobs.core.settings import SpanPolicy, from_environment
 from mlobs.errors import ConfigurationError
@@ -28,9 +31,14 @@ F = TypeVar("F", bound=Callable[..., Any])
 T = TypeVar("T")
 
 Reference = Profile | str | os.PathLike[str] | None
+ASGI = Callable[[Any, Any, Any], Awaitable[None]]
+WSGI = Callable[[Any, Any], Iterable[bytes]]
 
 runtime = Runtime()
+again.settle(runtime)
 registry = Registry()
+integrations = Integrations(runtime, registry)
+requests = Requests(runtime)
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(
         before=runtime.before_fork, after_in_parent=runtime.after_fork_in_parent, after_in_child=runtime.after_fork
@@ -117,6 +125,45 @@ def register(
     return model
 
 
+def instrument(*names: str) -> None:
+    """Observe the models of whole frameworks without a decorator: those named, or every one mlobs has an integration for.
+
+    A framework that is imported later is hooked then, and none is imported for it. Only the outermost call counts, and
+    what is observed by a decorator stays as it is. A model goes by the name it was registered with, else by that of the
+    profile saved beside its file (``churn.profile.json`` beside ``churn.joblib``), else by its class.
+
+    Named, it is loud: raises ConfigurationError for a name nobody knows, MissingDependencyError where the framework is
+    not installed or too old. Calling it again changes nothing. ``opentelemetry-instrument`` does it by itself.
+    """
+    integrations.on(names)
+
+
+def uninstrument(*names: str) -> None:
+    """Put back everything that `instrument` has changed, or what it changed for those named.
+
+    Raises ConfigurationError for a name nobody knows.
+    """
+    integrations.off(names)
+
+
+def asgi(app: ASGI) -> ASGI:
+    """An ASGI application whose predictions hang under the caller's span: the one that a request's headers name.
+
+    For services that nothing traces; ``app.add_middleware(mlobs.asgi)`` is the same in FastAPI and Starlette. Headers
+    are read as OpenTelemetry's propagators are set (``OTEL_PROPAGATORS``). Where a span is current already, or
+    OpenTelemetry's HTTP instrumentation is loaded, requests are served as they are.
+    """
+    return requests.asgi(_application("asgi", app))
+
+
+def wsgi(app: WSGI) -> WSGI:
+    """A WSGI application, likewise; in Flask ``app.wsgi_app = mlobs.wsgi(app.wsgi_app)``.
+
+    An answer that streams is made under the caller's span too.
+    """
+    return requests.wsgi(_application("wsgi", app))
+
+
 def configure(
     *,
     enabled: bool | None = None,
@@ -136,6 +183,7 @@ def configure(
     fold_interval: float | None = None,
     export_timeout: float | None = None,
     flush_timeout: float | None = None,
+    flush_on_sigterm: bool | None = None,
     metric_exporter: MetricExporter | None = None,
     tracer_provider: TracerProvider | None = None,
 ) -> None:
@@ -188,6 +236,13 @@ def drift(*, window: float | None = None) -> dict[str, dict[str, Drift]]:
             for one in model.drift(window):
                 features[one.name if one.name not in features else f"{one.role}:{one.name}"] = one
     return found
+
+
+def _application(verb: str, app: F) -> F:
+    if not callable(app):
+        message = f"mlobs.{verb}({app!r}): expected an application, and this is a {type(app).__name__}."
+        raise ConfigurationError(message)
+    return app
 
 
 def _texts(verb: str, **given: str | None) -> None:

@@ -36,7 +36,7 @@ class UnreadableError(MlobsError, TypeError):
     def __init__(self, message: str, *, reason: str = "unreadable", rows: int = 1) -> None:
         super().__init__(message)
         self.reason = reason
-        self.rows = rows
+        self.rows = min(max(rows, 0), 2**40)  # a container may say anything of its length
 
 
 class MissingDependencyError(MlobsError, ImportError):

@@ -331,18 +331,18 @@ def test_inputs_by_name_by_names_and_by_function(telemetry: Telemetry) -> None:
     def by_function(request: Any) -> float:
         return 1.0
 
-    for _ in range(2):
+    for _ in range(5):
         by_name(None, [[1.0, 2.0], [3.0, 4.0]])
         by_name(None, rows=[[1.0, 2.0]])
         by_names(30.0, income=1000.0)
         by_function({"rows": [[1.0]]})
-    assert telemetry.total("mlobs.prediction.rows", model_name="a") == 6
+    assert telemetry.total("mlobs.prediction.rows", model_name="a") == 15
     features = {
         dict(one.attributes.items())["feature"]
         for one in telemetry.histograms("mlobs.feature.value", model_name="b", role="input")
     }
     assert features == {"age", "income"}
-    assert telemetry.total("mlobs.prediction.rows", model_name="c") == 2
+    assert telemetry.total("mlobs.prediction.rows", model_name="c") == 5
 
 
 def test_a_model_that_is_off_leaves_nothing(telemetry: Telemetry) -> None:

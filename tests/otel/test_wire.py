@@ -23,7 +23,7 @@ BINS = [Attributes(("bin", key)) for key in ("00", "01", "missing")]
 RESOURCE = Resource({"service.name": "s", "n": 3, "ok": True, "share": 0.5, "list": ["a", "b"]})
 
 
-def collected(factor: int = 1, *, time: int = 2_000, total: float | None = 6.5) -> Collected:
+def collected(factor: int = 1, *, time: int = 2_000) -> Collected:
     series = MODEL.extended(("feature", "age €"))
     return Collected(
         1_000,
@@ -37,10 +37,7 @@ def collected(factor: int = 1, *, time: int = 2_000, total: float | None = 6.5) 
                 names.PREDICTION_DURATION, MODEL, [0.1, 1.0], [3 * factor, 0, 1 * factor], 5.5 * factor, 0.01, 5.0,
                 [Exemplar(5.0, 1_500, 2**127 + 1, 2**63 + 1)],
             ),
-            Exponential(
-                names.FEATURE_VALUE, series, 3, 2 * factor, -4, [1 * factor, 0, 2 * factor], 7, [4 * factor], total,
-                -2.0, 3.0,
-            ),
+            Exponential(names.FEATURE_VALUE, series, 3, 2 * factor, -4, [1 * factor, 0, 2 * factor], 7, [4 * factor]),
         ],
     )  # fmt: skip
 
@@ -74,16 +71,25 @@ def test_bytes_equal_the_sdk_encoders(delta: bool) -> None:
         assert metric == other[name]
 
 
-def test_the_sum_is_left_out_where_values_may_be_negative() -> None:
-    """OTLP: sum is optional and must not be there for values that are not monotonic."""
-    for total, has in ((6.5, True), (None, False)):
-        data = collected(total=total)
-        ours = by_name(ExportMetricsServiceRequest.FromString(wire.encode(data, {})))
-        theirs = by_name(encode_metrics(metrics_data(data, RESOURCE)))
-        for request in (ours, theirs):
-            [point] = request["mlobs.feature.value"].exponential_histogram.data_points
-            assert point.HasField("sum") is has
-            assert point.count == 9
+def test_values_have_no_sum_and_no_extremes() -> None:
+    """They are optional, and would tell the values of single rows."""
+    data = collected()
+    ours = by_name(ExportMetricsServiceRequest.FromString(wire.encode(data, {})))
+    theirs = by_name(encode_metrics(metrics_data(data, RESOURCE)))
+    for request in (ours, theirs):
+        [point] = request["mlobs.feature.value"].exponential_histogram.data_points
+        assert point.count == 9
+        assert not any(point.HasField(field) for field in ("sum", "min", "max"))
+
+
+def test_a_name_that_is_no_text_for_utf8_keeps_nothing_from_being_sent() -> None:
+    """Half a surrogate pair becomes a question mark, a long name is cut, and two of them stay two."""
+    for name, sent in (("a\ud800b", "a?b"), ("\x00", "\x00"), ("é", "é")):
+        data = Collected(0, 1, [Numbers(names.MODEL_INFO, MODEL.extended(("feature", name)), [1])])
+        [metric] = by_name(ExportMetricsServiceRequest.FromString(wire.encode(data, {"a": name}))).values()
+        assert metric.gauge.data_points[0].attributes[-1].value.string_value == sent
+    cut = {dict(Attributes(("feature", "x" * 10_000 + end)).items())["feature"] for end in "ab"}
+    assert [len(name) for name in cut] == [500, 500]
 
 
 def test_deltas_add_up_to_the_cumulative_counts() -> None:
@@ -109,13 +115,12 @@ def test_deltas_add_up_to_the_cumulative_counts() -> None:
 def test_deltas_of_an_exponential_histogram_that_was_rescaled() -> None:
     """Counts sent at a finer scale are subtracted at the coarser one."""
     deltas = Deltas()
-    fine = Exponential(names.FEATURE_VALUE, MODEL, 3, 0, -4, [1, 1, 1, 1], 0, [], 4.0, 0.5, 1.0)
-    coarse = fine._replace(scale=2, positive_offset=-2, positive=[2, 2, 5], total=20.0)
+    fine = Exponential(names.FEATURE_VALUE, MODEL, 3, 0, -4, [1, 1, 1, 1], 0, [])
+    coarse = fine._replace(scale=2, positive_offset=-2, positive=[2, 2, 5])
     deltas.arrived(Collected(0, 1, [fine]))
     [fresh] = deltas.since(Collected(0, 2, [coarse])).points
     assert isinstance(fresh, Exponential)
     assert fresh.positive == [0, 0, 5]
-    assert fresh.total == 16.0
 
 
 def test_rejected_points_are_read_from_the_answer() -> None:

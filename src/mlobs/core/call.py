@@ -15,9 +15,10 @@ from opentelemetry import context as otel_context
 from opentelemetry import trace
 
 from mlobs.columns import LARGE, kind_of
+from mlobs.core.guard import name_of
 from mlobs.core.locate import ABSENT
 from mlobs.core.monitor import Extra, Failure
-from mlobs.core.ring import NOTHING, Left
+from mlobs.core.ring import NOTHING, Left, Part, sane
 from mlobs.errors import UnreadableError
 
 if TYPE_CHECKING:
@@ -30,8 +31,25 @@ if TYPE_CHECKING:
     from mlobs.core.monitor import Monitor
     from mlobs.core.tracing import Tracing
 
-# Whether an observed call is already running in this context: only the outermost counts.
-INSIDE: Final[ContextVar[bool]] = ContextVar("mlobs_inside", default=False)
+class Inside:
+    """Whether an observed call is already running in this context: only the outermost counts.
+
+    The methods of a context variable. It cannot be pickled, and this, which observed functions hold, can.
+    """
+
+    __slots__ = ("get", "reset", "set")
+
+    def __init__(self) -> None:
+        variable: ContextVar[bool] = ContextVar("mlobs_inside", default=False)
+        self.get = variable.get
+        self.set = variable.set
+        self.reset = variable.reset
+
+    def __reduce__(self) -> str:
+        return "INSIDE"
+
+
+INSIDE: Final = Inside()
 
 _FRAMES: Final = 50
 _HERE: Final = os.path.dirname(__file__)  # noqa: PTH120 - compared with the interpreter's own strings
@@ -48,7 +66,7 @@ def keep(value: object, monitor: Monitor) -> object:
     except UnreadableError as error:
         return Left(error.reason, error.rows, str(error))
     except Exception as error:  # noqa: BLE001 - a container that fails when it is looked at
-        return Left("unreadable", 1, f"{type(value).__name__} raised {type(error).__name__}")
+        return Left("unreadable", 1, f"{name_of(type(value))} raised {name_of(type(error))}")
 
 
 def crowded(monitor: Monitor, tracing: Tracing, kept: object, given: object) -> tuple[object, object]:
@@ -65,11 +83,12 @@ def crowded(monitor: Monitor, tracing: Tracing, kept: object, given: object) -> 
 
 
 def _left_out(kept: object) -> object:
-    if kept.__class__ is Left:
+    if type(kept) is Left:
         return kept
     try:
-        kept = getattr(kept, "kept", kept)
-        return Left("ring_full", kind_of(type(kept)).shape(kept)[0])
+        if type(kept) is Part:
+            return Left("ring_full", kept.rows)
+        return Left("ring_full", sane(kind_of(type(kept)).shape(kept)[0]))
     except Exception:  # noqa: BLE001 - it only had to be counted
         return _FULL
 
@@ -77,7 +96,7 @@ def _left_out(kept: object) -> object:
 def failed(
     monitor: Monitor, began: int, took: int, cpu: int, kept: object, span: Span | None, error: BaseException
 ) -> None:
-    """Leave the record of a call that raised."""
+    """Leave the record of a call that raised. Never raises, whatever the exception is like."""
     try:
         frames: list[tuple[str, int, str]] = []
         traceback = error.__traceback__
@@ -86,9 +105,7 @@ def failed(
             if not code.co_filename.startswith(_HERE):
                 frames.append((code.co_filename, traceback.tb_lineno, code.co_name))
             traceback = traceback.tb_next
-        cls = type(error)
-        kind = cls.__qualname__ if cls.__module__ == "builtins" else f"{cls.__module__}.{cls.__qualname__}"
-        message = str(error) if "exception.message" in monitor.capture else None
+        kind, message = _about(error, told="exception.message" in monitor.capture)
         alone = span is None and trace.get_current_span() is trace.INVALID_SPAN
         extra = Extra(began, span, Failure(kind, tuple(frames), message), alone)
         if cpu >= 0:
@@ -97,8 +114,26 @@ def failed(
         if ring.waiting >= ring.brim and ring.crowded()[0]:
             kept = _left_out(kept)
         ring.rare.append((took, cpu, kept, NOTHING, extra))
-    except Exception as ours:  # noqa: BLE001 - an exception whose str() raises, say
-        monitor.guard.error("failure", ours)
+    except Exception as ours:  # noqa: BLE001 - a call that failed near the end of the stack or of the memory, say
+        monitor.ring.took.append(took)  # it is counted, if not as what it was
+        if not isinstance(ours, (RecursionError, MemoryError)):
+            monitor.guard.error("failure", ours)
+
+
+def _about(error: BaseException, *, told: bool) -> tuple[str, str | None]:
+    """The full name of an exception's class and, where asked for, its message; classes and ``str`` may be anybody's."""
+    cls = type(error)
+    try:
+        kind = cls.__qualname__ if cls.__module__ == "builtins" else f"{cls.__module__}.{cls.__qualname__}"
+    except Exception:  # noqa: BLE001 - a metaclass that raises
+        kind = name_of(cls)
+    message = None
+    if told:
+        try:
+            message = str(error)
+        except Exception:  # noqa: BLE001 - nothing can be said then
+            message = ""
+    return kind, message
 
 
 class Call:
@@ -115,7 +150,7 @@ class Call:
         kwargs: Mapping[str, Any],
         ordinal: int | None = None,
     ) -> None:
-        """Begin. Never raises."""
+        """Begin. Raises nothing but what is no Exception."""
         self.monitor = monitor
         self.tracing = tracing
         self.cpu = -1
@@ -136,6 +171,9 @@ class Call:
                 self.span_context = trace.set_span_in_context(self.span)
         except Exception as error:  # noqa: BLE001 - ours, or the user's sampler's
             monitor.guard.error("begin", error)
+        except BaseException as error:  # Ctrl-C while we look: it is the caller's, and the call ends here
+            failed(monitor, time.perf_counter_ns(), 0, -1, self.kept, self.span, error)
+            raise
         self.began = time.perf_counter_ns()
 
     def enter(self) -> tuple[Token[bool], object, int]:
@@ -148,13 +186,14 @@ class Call:
         self.spent += time.perf_counter_ns() - tokens[2]
         try:
             INSIDE.reset(tokens[0])
-        except ValueError:  # a coroutine driven from two contexts
+        except ValueError:  # a coroutine driven from two contexts: what was attached in the other stays there
             INSIDE.set(False)
+            return
         if tokens[1] is not None:
             otel_context.detach(tokens[1])
 
     def done(self, answer: object) -> None:
-        """The call ended well. Never raises."""
+        """The call ended well. Raises nothing but what is no Exception."""
         try:
             monitor = self.monitor
             given = keep(answer, monitor)
@@ -174,6 +213,9 @@ class Call:
             ring.took.append(self.spent)
         except Exception as error:  # noqa: BLE001 - ours
             self.monitor.guard.error("end", error)
+        except BaseException as error:
+            self.failed(error)
+            raise
 
     def failed(self, error: BaseException) -> None:
         """The call raised. Never raises itself."""

@@ -16,6 +16,7 @@ from opentelemetry import trace
 from mlobs.columns import LARGE, kind_of
 from mlobs.core import streams
 from mlobs.core.call import INSIDE, Call, crowded, failed, keep
+from mlobs.core.guard import name_of
 from mlobs.core.monitor import Extra
 from mlobs.core.ring import NOTHING, Left
 
@@ -30,10 +31,25 @@ if TYPE_CHECKING:
 _TYPES: Final = 64  # whose keeper one function remembers; classes made by the request must not pile up
 
 
+class _Keepers(dict[type, "Callable[[Any], Any]"]):
+    """What is known of types so far. Pickled by value it is empty: another process meets other types."""
+
+    def __reduce__(self) -> tuple[type[_Keepers], tuple[()]]:
+        return _Keepers, ()
+
+
 def wrap(
     function: Callable[..., Any], monitor: Monitor, tracing: Tracing, where: tuple[int, str | None, Locate]
 ) -> Callable[..., Any]:
     """``function`` observed, with its own name, signature and kind (plain, coroutine, generator, async generator)."""
+    observed = _wrap(function, monitor, tracing, where)
+    observed.__mlobs__ = True  # type: ignore[attr-defined]  # an integration leaves it as it is
+    return observed
+
+
+def _wrap(
+    function: Callable[..., Any], monitor: Monitor, tracing: Tracing, where: tuple[int, str | None, Locate]
+) -> Callable[..., Any]:
     if isinstance(function, functools.partial):
         inner = function.func
     else:
@@ -55,25 +71,25 @@ def _wrap_plain(
     if name is None:
         name = ""
     # names the hot path uses, bound once
-    inside, enter, leave = INSIDE.get, INSIDE.set, INSIDE.reset
+    inside = INSIDE
     clock, cpu_clock = time.perf_counter_ns, time.thread_time_ns
-    current_span, invalid = trace.get_current_span, trace.INVALID_SPAN
-    keepers: dict[type, Callable[[Any], Any]] = {}
+    current_span = trace.get_current_span
+    keepers = _Keepers()
     nothing, large = NOTHING, LARGE
 
     def learn(value: object) -> object:
         """The first value of a type: from now on its keeper is known."""
         kept = keep(value, monitor)
-        if kept.__class__ is not Left and len(keepers) < _TYPES:
+        if type(kept) is not Left and len(keepers) < _TYPES:
             keepers[type(value)] = kind_of(type(value)).keep
         return kept
 
     @functools.wraps(function)
     def observed(*args: Any, **kwargs: Any) -> Any:
-        if monitor.off or inside():
+        if monitor.off or inside.get():
             return function(*args, **kwargs)
         ordinal = next(monitor.started)
-        if current_span() is not invalid or not ordinal % monitor.span_every:
+        if current_span() is not trace.INVALID_SPAN or not ordinal % monitor.span_every:
             return _rare(function, monitor, tracing, locate, args, kwargs, ordinal)
         kept: object
         given: object
@@ -82,38 +98,44 @@ def _wrap_plain(
                 value = args[position]
             else:
                 value = kwargs[name] if name in kwargs else locate(args, kwargs)
-            keeper = keepers.get(value.__class__)
+            keeper = keepers.get(type(value))
             kept = learn(value) if keeper is None else keeper(value)
             if kept is large:
                 kept = keep(value, monitor)
         except Exception as error:  # noqa: BLE001 - ours, or a container that fails when it is looked at
-            kept = Left("unreadable", 1, type(error).__name__)
+            kept = Left("unreadable", 1, name_of(type(error)))
+        except BaseException as error:  # Ctrl-C while we look: it is the caller's, and the call ends here
+            failed(monitor, clock(), 0, -1, nothing, None, error)
+            raise
         cpu = -1
         if not ordinal % monitor.cpu_every:
             cpu = cpu_clock()
-        token = enter(True)
+        token = inside.set(True)
         began = clock()
         try:
             answer = function(*args, **kwargs)
         except BaseException as error:
             took = clock() - began
-            leave(token)
+            inside.reset(token)
             failed(monitor, began, took, cpu, kept, None, error)
             raise
         took = clock() - began
-        leave(token)
+        inside.reset(token)
         if cpu >= 0:
             cpu = cpu_clock() - cpu
         try:
             if answer is None:
                 given = nothing
             else:
-                keeper = keepers.get(answer.__class__)
+                keeper = keepers.get(type(answer))
                 given = learn(answer) if keeper is None else keeper(answer)
                 if given is large:
                     given = keep(answer, monitor)
         except Exception as error:  # noqa: BLE001 - ours, or a container that fails when it is looked at
-            given = Left("unreadable", 1, type(error).__name__)
+            given = Left("unreadable", 1, name_of(type(error)))
+        except BaseException as error:
+            failed(monitor, began, took, cpu, kept, None, error)
+            raise
         ring = monitor.ring
         if len(ring.took) >= ring.brim:
             kept, given = crowded(monitor, tracing, kept, given)

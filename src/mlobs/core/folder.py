@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import threading
 import time
+from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING
+
+from mlobs.core.guard import passes
 
 if TYPE_CHECKING:
     from mlobs.core.monitor import After
@@ -17,7 +20,9 @@ class Folder:
     def __init__(self, state: State, after: After) -> None:
         self._state = state
         self._after = after
-        self._wake = threading.Event()
+        self._called: SimpleQueue[None] = (
+            SimpleQueue()
+        )  # an Event's lock may be held by the very call that a signal interrupts
         self._stopped = False
         self._folded = 0.0
         self._thread: threading.Thread | None = None
@@ -29,27 +34,36 @@ class Folder:
 
     def wake(self) -> None:
         """A ring is half full."""
-        self._wake.set()
+        if self._called.empty():
+            self._called.put(None)
 
     def stop(self) -> None:
         """End the thread; what still waits is folded first."""
         self._stopped = True
-        self._wake.set()
+        self._called.put(None)
         if self._thread is not None and self._thread is not threading.current_thread():
             self._thread.join(1.0)
         self.fold()
 
     def _run(self) -> None:
         while not self._stopped:
-            called = self._wake.wait(self._state.settings.fold_interval)
-            self._wake.clear()
+            called = self._wait(self._state.settings.fold_interval)
             if called or time.monotonic() - self._folded > self._state.settings.fold_interval / 2:
                 self.fold()  # else an export has just done it
 
+    def _wait(self, timeout: float) -> bool:
+        try:
+            self._called.get(timeout=timeout)
+        except Empty:
+            return False
+        return True
+
     def fold(self) -> int:
-        """Fold every monitor now, in this thread; how many calls that was. Never raises."""
+        """Fold every monitor now, in this thread; how many calls that was. Raises nothing but what is no Exception."""
         state = self._state
         folded = 0
+        if state.counting._is_owned():  # type: ignore[attr-defined]  # noqa: SLF001 - the standard library's own Condition asks so
+            return 0  # a signal handler or a __del__ predicts amid a fold of its own thread, which will take it along
         with state.counting:
             began = time.perf_counter()
             now = state.clock()
@@ -58,7 +72,9 @@ class Folder:
             for monitor in list(state.monitors.values()):
                 try:
                     folded += monitor.fold(self._after, now)
-                except Exception as error:  # noqa: BLE001 - ours; the host goes on
+                except BaseException as error:
+                    if passes(error):
+                        raise
                     state.guard.error("fold", error)
             self._folded = time.monotonic()
             state.fold_seconds += time.perf_counter() - began

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import logging
 import threading
+import traceback
 from collections import Counter
+from typing import Final
 
 _logger = logging.getLogger("mlobs")
 
@@ -28,6 +30,21 @@ _MEANINGS = {
 # Counted, and not worth a line: one span less of many alike.
 _QUIET = frozenset({"span_limit"})
 
+# Where no data is at hand, so that an error's message may be told: elsewhere messages quote values.
+_OPEN = ("start", "integration")
+
+OURS: Final = "mlobs-"  # how the names of mlobs' own threads begin
+
+
+def name_of(cls: type) -> str:
+    """A class's name, whatever its metaclass would say."""
+    return type.__dict__["__name__"].__get__(cls)  # type: ignore[no-any-return]
+
+
+def passes(error: BaseException) -> bool:
+    """Whether an error met while data is read is not for us to keep: Ctrl-C, or a time limit, in a caller's thread."""
+    return not isinstance(error, Exception) and not threading.current_thread().name.startswith(OURS)
+
 
 class Guard:
     """Counts what was dropped and what went wrong, by reason.
@@ -40,37 +57,48 @@ class Guard:
         self.dropped: Counter[str] = Counter()
         self.errors: Counter[str] = Counter()
         self._told: set[str] = set()
-        self._lock = threading.Lock()
+        # a signal handler or __del__ may predict, and drop, while its own thread is in here
+        self._lock = threading.RLock()
 
     def drop(self, reason: str, count: int = 1, detail: str = "") -> None:
         """``count`` items are not taken in. The first of a reason is logged."""
         with self._lock:
-            self.dropped[reason] += count
+            self.dropped[reason] = self.dropped.get(reason, 0) + count
         if reason in _QUIET:
             return
         self.tell(f"drop {reason}", "mlobs left something out (%s): %s%s. Counted in mlobs.sdk.dropped.", reason,
                   _MEANINGS.get(reason, reason), f" - {detail}" if detail else "")  # fmt: skip
 
     def error(self, place: str, error: BaseException) -> None:
-        """One of our own errors; the host goes on. The first of a place and type is logged with its traceback."""
+        """One of our own errors; the host goes on.
+
+        The first of a place and type is logged with its stack, and without its message, which may quote data.
+        """
         if self.strict:
             raise error
         with self._lock:
-            self.errors[place] += 1
-        self.tell(
-            f"error {place} {type(error).__name__}",
-            "mlobs failed in %s and went on. Counted in mlobs.sdk.errors.",
-            place,
-            error=error,
-        )
+            self.errors[place] = self.errors.get(place, 0) + 1
+        try:
+            kind = name_of(type(error))
+            key = f"error {place} {kind}"
+            if key not in self._told:
+                stack = "".join(traceback.format_list(traceback.extract_tb(error.__traceback__)))
+                said = f"{kind}: {error}" if place.startswith(_OPEN) else kind
+                self.tell(key, "mlobs failed in %s and went on. Counted in mlobs.sdk.errors.\n"
+                          "Traceback (most recent call last):\n%s%s", place, stack, said)  # fmt: skip
+        except Exception:  # noqa: BLE001 - it is counted, and that has to do
+            pass
 
-    def tell(self, key: str, message: str, *values: object, error: BaseException | None = None) -> None:
+    def tell(self, key: str, message: str, *values: object) -> None:
         """Log a warning, once for this key in this process."""
         with self._lock:
             if key in self._told:
                 return
             self._told.add(key)
-        _logger.warning(message, *values, exc_info=error)
+        try:
+            _logger.warning(message, *values)
+        except Exception:  # noqa: BLE001 - somebody's filter of the log raised
+            pass
 
     def again(self, key: str) -> None:
         """The next `tell` of this key is news."""
@@ -79,6 +107,6 @@ class Guard:
 
     def renew(self) -> None:
         """A forked child starts from nothing, with a lock of its own."""
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
         self.dropped.clear()
         self.errors.clear()

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 from mlobs import columns
-from mlobs.core.ring import NOTHING, Left, Part
+from mlobs.core.guard import name_of, passes
+from mlobs.core.ring import NOTHING, Left, Part, sane
 from mlobs.errors import UnreadableError
 
 if TYPE_CHECKING:
@@ -14,8 +15,6 @@ if TYPE_CHECKING:
     from mlobs.columns import Block
     from mlobs.core.guard import Guard
     from mlobs.core.observations import Observations
-
-_SPECIAL: Final = frozenset({Left, Part})
 
 
 class Intake:
@@ -30,20 +29,24 @@ class Intake:
         self._guard = guard
 
     def take(self, kept: list[Any]) -> list[int]:
-        """Count the data of many calls; the rows of each whose rows could be told, in no particular order."""
+        """Count the data of many calls; the rows of each whose rows could be told, in no particular order.
+
+        Never raises, whatever the data is: classes are told apart by identity, for a metaclass may hash as it likes.
+        """
         rows: list[int] = []
-        groups: dict[type, list[Any]] = {}
-        types = set(map(type, kept))
-        if len(types) == 1 and not types & _SPECIAL:
-            groups[types.pop()] = kept
+        groups: dict[int, list[Any]] = {}
+        types = set(map(id, map(type, kept)))
+        if len(types) == 1 and type(kept[0]) is not Left and type(kept[0]) is not Part:
+            groups[0] = kept
         else:
             for one in kept:
-                if one.__class__ is Part:
+                cls = type(one)
+                if cls is Part:
                     self._part(one, rows)
-                elif one.__class__ is Left:
+                elif cls is Left:
                     self._left(one, rows)
                 else:
-                    groups.setdefault(type(one), []).append(one)
+                    groups.setdefault(id(cls), []).append(one)
         for group in groups.values():
             self._observe(group, rows)
         return rows
@@ -64,7 +67,9 @@ class Intake:
         for block in self._read(group, rows):
             try:
                 self._into.add(block)
-            except Exception as error:  # noqa: BLE001 - ours; the host goes on
+            except BaseException as error:
+                if passes(error):
+                    raise
                 self._guard.drop("fold_failed", block.rows)
                 self._guard.error("fold", error)
 
@@ -74,7 +79,14 @@ class Intake:
             kind = columns.kind_of(type(kept[0]))
             counted = kind.rows(kept, self._features)
             found = list(kind.blocks(kept, self._features))
-        except Exception as error:  # noqa: BLE001 - one of many cannot be read: find out which
+            whole, read = sane(sum(counted)), sum(block.rows for block in found)
+            if read > whole and len(kept) == 1:
+                counted = [read]
+            elif read > whole:
+                raise UnreadableError("containers with more rows than they say")  # one of many: find out which
+        except BaseException as error:  # one of many cannot be read: find out which
+            if passes(error):
+                raise
             if len(kept) > 1:
                 for one in kept:
                     yield from self._read([one], rows)
@@ -82,7 +94,10 @@ class Intake:
                 rows.append(error.rows)
                 self._guard.drop(error.reason, error.rows, str(error))
             else:
-                self._guard.drop("unreadable", 1, f"{type(kept[0]).__name__}: {type(error).__name__}")
+                rows.append(1)
+                self._guard.drop("unreadable", 1, f"{name_of(type(kept[0]))}: {name_of(type(error))}")
             return
+        if read < whole:
+            self._guard.drop("ragged", whole - read)
         rows.extend(counted)
         yield from found

@@ -15,60 +15,71 @@ Locate = Callable[[tuple[Any, ...], Mapping[str, Any]], Any]
 class Absent:
     """A call has no such argument: there is nothing to observe."""
 
+    def __reduce__(self) -> str:
+        return "ABSENT"
+
 
 ABSENT: Final = Absent()
 _SELF: Final = ("self", "cls")
 
 
-def locate(function: Callable[..., Any], inputs: Inputs) -> tuple[int, str | None, Locate]:
+def locate(
+    function: Callable[..., Any], inputs: Inputs, *, position: int | None = None
+) -> tuple[int, str | None, Locate]:
     """The position and name of the input argument, and a function that picks it out of (args, kwargs).
 
     ``inputs`` names the argument, or several that together are one row (a dict of them is read), or is a callable
-    given the call's arguments. None means the first argument after ``self``. The position is -1 where only the
-    function can tell. Raises ConfigurationError where the function has no such argument.
+    given the call's arguments. None means the argument at ``position``, by default the first after ``self``. The
+    position is -1 where only the function can tell. Raises ConfigurationError where the function has no such argument.
     """
     if callable(inputs):
         return -1, None, lambda args, kwargs: inputs(*args, **kwargs)
-    names, open_ended = _parameters(function)
+    names, keywords, open_ended = _parameters(function)
     if inputs is None:
-        position = 1 if names and names[0] in _SELF else 0
-        name = names[position] if position < len(names) else None
+        if position is None:
+            position = 1 if names and names[0] in _SELF else 0
+        name = names[position] if position < len(names) else None if names else next(iter(keywords), None)
         return position, name, _picker(position, name)
     if isinstance(inputs, str):
-        position = _index(function, names, inputs, open_ended=open_ended)
+        position = _index(function, names, keywords, inputs, open_ended=open_ended)
         return position, inputs, _picker(position, inputs)
-    pickers = {name: _picker(_index(function, names, name, open_ended=open_ended), name) for name in inputs}
+    pickers = {
+        name: _picker(_index(function, names, keywords, name, open_ended=open_ended), name, absent=None)
+        for name in inputs
+    }
     return -1, None, lambda args, kwargs: {name: pick(args, kwargs) for name, pick in pickers.items()}
 
 
-def _picker(position: int, name: str | None) -> Locate:
+def _picker(position: int, name: str | None, *, absent: object = ABSENT) -> Locate:
     def pick(args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> object:
         if 0 <= position < len(args):
             return args[position]
         if name is not None and name in kwargs:
             return kwargs[name]
-        return ABSENT
+        return absent
 
     return pick
 
 
-def _parameters(function: Callable[..., Any]) -> tuple[list[str], bool]:
+def _parameters(function: Callable[..., Any]) -> tuple[list[str], list[str], bool]:
+    """The arguments that have a position, those that are given by name only, and whether any other name is taken."""
     try:
         parameters = inspect.signature(function).parameters.values()
     except (TypeError, ValueError):  # some builtins have no signature
-        return [], True
+        return [], [], True
     positional = [p.name for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
-    rest = [p.name for p in parameters if p.kind is p.KEYWORD_ONLY]
-    if any(p.kind is p.VAR_POSITIONAL for p in parameters) and not positional:
-        return [], any(p.kind is p.VAR_KEYWORD for p in parameters)
-    return positional + rest, any(p.kind is p.VAR_KEYWORD for p in parameters)
+    keywords = [p.name for p in parameters if p.kind is p.KEYWORD_ONLY]
+    return positional, keywords, any(p.kind is p.VAR_KEYWORD for p in parameters)
 
 
-def _index(function: Callable[..., Any], names: list[str], name: str, *, open_ended: bool) -> int:
+def _index(
+    function: Callable[..., Any], names: list[str], keywords: list[str], name: str, *, open_ended: bool
+) -> int:
     if name in names:
         return names.index(name)
-    if open_ended:
+    if open_ended or name in keywords:
         return -1
     shown = getattr(function, "__qualname__", repr(function))
-    message = f"observe(inputs={name!r}): {shown} has no argument of that name, only {', '.join(names) or 'none'}."
+    known = ", ".join(names + keywords) or "none"
+    message = f"observe(inputs={name!r}): {shown} has no argument of that name, only {known}."
     raise ConfigurationError(message)

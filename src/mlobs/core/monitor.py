@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
+from mlobs.core import again
 from mlobs.core.histogram import Histogram
 from mlobs.core.intake import Intake
 from mlobs.core.ring import Ring, drain
@@ -86,6 +87,10 @@ class Monitor:
         self._wake = wake
         self.renew(model)
 
+    def __reduce__(self) -> tuple[Callable[..., Monitor], tuple[Any, ...]]:
+        model = self.model
+        return again.monitor, (tuple(model.identity), self.operation, self.capture, model.profile)
+
     def apply(self, settings: Settings) -> None:
         """Take new settings. Counts go on."""
         self._settings = settings
@@ -122,7 +127,7 @@ class Monitor:
         self._has_cpu = False
         self.features = len(model.inputs.reference) or None
         self._inputs = Intake(model.inputs, self.features, self.guard)
-        self._answers = Intake(model.outputs, len(model.outputs.reference) or 1, self.guard)
+        self._answers = Intake(model.outputs, len(model.outputs.reference), self.guard)
 
     # ── the fold: on mlobs' own thread ──────────────────────────────────────────────────────────────────────────────
 

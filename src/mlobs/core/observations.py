@@ -11,6 +11,7 @@ from mlobs.otel import names
 from mlobs.otel.points import Attributes, Exponential, Numbers, Points
 from mlobs.sketch import CutMatrix, Cuts, Found, numbers
 from mlobs.sketch import Exponential as Sketch
+from mlobs.sketch.categories import PRIVATE
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -23,6 +24,10 @@ if TYPE_CHECKING:
 
     Counts = NDArray[np.int64]
 
+# Where no reference says what the columns are: of the rows, the part that has to have a column for it to be one, and not
+# data that somebody uses as keys; and how fine its values are told, three digits.
+_COMMON: Final = 0.1
+_FINEST: Final = 10
 _NUMERIC: Final = ("numeric", "integer", "boolean")
 
 
@@ -62,6 +67,8 @@ class Observations:
         self._matrices: dict[tuple[int, ...], CutMatrix] = {}
         self._sketches: dict[str, Sketch] = {}
         self._sketch_series: dict[str, Attributes] = {}
+        self._rows = 0  # summarised
+        self._columns: set[str] = set()  # whose names may be told
         self.violations: Counter[tuple[str, str]] = Counter()
         self.schema: Counter[str] = Counter()
 
@@ -76,6 +83,8 @@ class Observations:
         """Count a block of rows."""
         if not block.rows:
             return
+        if block.names is not None and not {*map(type, block.names)} <= {str}:
+            block = block._replace(names=tuple(map(str.__str__, block.names)))  # a label may be of any class of text
         if not self.reference:
             self._summarise(block)
             return
@@ -189,6 +198,7 @@ class Observations:
         if block.width > self._limit:
             self._guard.drop("feature_limit", block.rows)
             return
+        self._rows += block.rows
         labels = block.names if block.names is not None else self.names(block.width)
         for column, name in enumerate(labels):
             values, bad = numbers(block.column(column))
@@ -199,12 +209,23 @@ class Observations:
                 if len(self._sketches) >= self._limit:
                     self._guard.drop("feature_limit", block.rows)
                     continue
-                sketch = self._sketches[name] = Sketch()
+                sketch = self._sketches[name] = Sketch(finest=_FINEST)
                 self._sketch_series[name] = self._attributes.extended((names.FEATURE, name))
             missing, infinite = sketch.missing, sketch.infinite
             sketch.add(values)
             self.violations[name, "missing"] += sketch.missing - missing
             self.violations[name, "infinite"] += sketch.infinite - infinite
+
+    def _is_column(self, name: str) -> bool:
+        """Whether a name without a reference may be told: a column is in many rows, a key that is data in few."""
+        if self.reference or name in self._columns:
+            return True
+        sketch = self._sketches[name]
+        rows = sketch.count + sketch.missing + sketch.infinite
+        if rows < PRIVATE or rows < self._rows * _COMMON:
+            return False
+        self._columns.add(name)
+        return True
 
     def names(self, width: int) -> tuple[str, ...]:
         """The names of columns known by position only."""
@@ -228,13 +249,14 @@ class Observations:
             yield Numbers(names.FEATURE_REFERENCE_SAMPLES, series, (int(feature.samples),))
             yield Numbers(names.FEATURE_BIN_INFO, series, (1,) * len(bins), labels)
         for name, sketch in self._sketches.items():
-            yield _exponential(sketch, self._sketch_series[name])
+            if sketch.count >= PRIVATE and self._is_column(name):
+                yield _exponential(sketch, self._sketch_series[name])
 
     def collect_violations(self, attributes: Attributes) -> Iterator[Points]:
         """The violations, by feature and kind."""
         by_feature: dict[str, list[tuple[str, int]]] = {}
         for (name, kind), count in self.violations.items():
-            if count:
+            if count and self._is_column(name):
                 by_feature.setdefault(name, []).append((kind, count))
         for name, found in by_feature.items():
             yield Numbers(
@@ -279,8 +301,4 @@ def _exponential(sketch: Sketch, attributes: Attributes) -> Exponential:
         [int(count) for count in positive],
         negative_offset,
         [int(count) for count in negative],
-        # decided a stream, not a window: once a value was negative the sum is not a counter any more
-        None if sketch.min < 0 else float(sketch.total),
-        float(sketch.min) if sketch.count else 0.0,
-        float(sketch.max) if sketch.count else 0.0,
     )

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import threading
 import time
+from contextlib import suppress
+from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, Final
 
 from opentelemetry import context
@@ -29,12 +31,27 @@ _RETRY: Final = 0.1  # seconds between two tries before a deadline
 
 
 class _Request:
-    """Somebody waits for an export."""
+    """Somebody waits for an export; after the ``last`` one the thread ends.
 
-    def __init__(self, deadline: float) -> None:
+    A signal handler may ask while the thread it interrupted is asking. So nothing here is an Event, whose lock one of
+    the two would hold: a SimpleQueue may be used from handlers.
+    """
+
+    def __init__(self, deadline: float, *, last: bool) -> None:
         self.deadline = deadline
-        self.delivered = False
-        self.answered = threading.Event()
+        self.last = last
+        self._answer: SimpleQueue[bool] = SimpleQueue()
+
+    def answer(self, *, delivered: bool) -> None:
+        """Let whoever waits go on."""
+        self._answer.put(delivered)
+
+    def wait(self, timeout: float) -> bool:
+        """Whether everything was delivered within ``timeout`` seconds."""
+        try:
+            return self._answer.get(timeout=max(0.0, timeout))
+        except Empty:
+            return False
 
 
 class Pipeline:
@@ -43,9 +60,7 @@ class Pipeline:
     def __init__(self, state: State, fold: Callable[[], object]) -> None:
         self._state = state
         self._fold = fold
-        self._wake = threading.Event()
-        self._stopping = False
-        self._requests: list[_Request] = []
+        self._requests: SimpleQueue[_Request] = SimpleQueue()
         self._process = Process()
         self._thread: threading.Thread | None = None
         self._resource: Resource | None = None
@@ -118,22 +133,20 @@ class Pipeline:
 
     def flush(self, timeout: float) -> bool:
         """Ask the thread for an export now, and wait for it at most ``timeout`` seconds."""
+        return self._ask(timeout, last=False)
+
+    def _ask(self, timeout: float, *, last: bool) -> bool:
         thread = self._thread
         if thread is None or not thread.is_alive():
             return True
-        request = _Request(time.monotonic() + timeout)
-        self._requests.append(request)
-        self._wake.set()
-        return request.answered.wait(timeout) and request.delivered
+        request = _Request(time.monotonic() + timeout if timeout > 0 else 0.0, last=last)
+        self._requests.put(request)
+        return request.wait(timeout)
 
     def stop(self, timeout: float) -> bool:
         """Export a last time, within ``timeout`` seconds, and end the thread."""
-        self._stopping = True
-        if timeout <= 0:
-            self._wake.set()
-            return False
-        delivered = self.flush(timeout)
-        if not delivered:
+        delivered = self._ask(timeout, last=True)
+        if not delivered and timeout > 0:
             self._state.guard.tell("last export", "mlobs could not deliver its last export within %.1f s.", timeout)
         return delivered
 
@@ -151,19 +164,26 @@ class Pipeline:
                 )
                 self.spans.give_up()
         while True:
-            self._wake.wait(self._state.settings.export_interval)
-            self._wake.clear()
-            stopping = self._stopping
-            requests, self._requests = self._requests, []
+            requests = self._wait(self._state.settings.export_interval)
             deadline = max((request.deadline for request in requests), default=0.0)
             delivered = self._tick(deadline)
             for request in requests:
-                request.delivered = delivered
-                request.answered.set()
-            if stopping:
+                request.answer(delivered=delivered)
+            if any(request.last for request in requests):
                 break
+        for request in self._wait(0):  # came too late
+            request.answer(delivered=False)
         if self._exporter is not None:
             self._exporter.close()
+
+    def _wait(self, timeout: float) -> list[_Request]:
+        """The requests that have come, one at least, or none after ``timeout`` seconds."""
+        found: list[_Request] = []
+        with suppress(Empty):
+            found.append(self._requests.get(timeout=timeout))
+            while True:
+                found.append(self._requests.get_nowait())
+        return found
 
     def _tick(self, deadline: float) -> bool:
         """Collect and send; before a deadline, again and again until it is delivered. Never raises."""
@@ -177,7 +197,7 @@ class Pipeline:
                 left = deadline - time.monotonic()
                 if delivered or not answer.retryable or left <= _RETRY:
                     break
-                time.sleep(_RETRY)
+                time.sleep(max(_RETRY, min(answer.pause, left - _RETRY)))  # a last try comes before the deadline
         except Exception as error:  # noqa: BLE001 - ours; the host goes on
             state.guard.error("export", error)
         state.export_seconds += time.perf_counter() - began

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import operator
 import threading
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
+import numpy as np
+
 from mlobs.columns import kind_of
+from mlobs.errors import UnreadableError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -18,6 +22,8 @@ _CALL: Final = 256
 _OBJECT: Final = 2048
 # A value this large may be taken only in part, even by an empty ring.
 _CALL_SHARE: Final = 4
+# Nobody hands over a trillion rows: a container that says so is mistaken.
+_MOST: Final = 2**40
 
 
 class Part(NamedTuple):
@@ -34,9 +40,22 @@ class Left(NamedTuple):
     rows: int
     detail: str = ""
 
+    def __reduce__(self) -> str | tuple[type[Left], tuple[Any, ...]]:
+        return "NOTHING" if self is NOTHING else (Left, tuple(self))
+
 
 # there was nothing to take: no argument, no answer
 NOTHING: Final = Left("", -1)
+
+
+def sane(count: Any) -> int:  # noqa: ANN401 - what somebody's class says of itself
+    """A number of rows or columns as a plain integer. Raises UnreadableError where it cannot be one."""
+    number = operator.index(count)
+    if type(number) is not int:
+        number = int(number)
+    if not 0 <= number <= _MOST:
+        raise UnreadableError("a container with an impossible number of rows")
+    return number
 
 
 class Ring:
@@ -62,7 +81,7 @@ class Ring:
         self.brim = max(1, self._limit // 2)
         self._size = size
         self._used = 0
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()  # a signal handler may predict while its own thread is in here
         self._wake = wake
 
     @property
@@ -73,7 +92,7 @@ class Ring:
     def take(self, value: Any) -> object:  # noqa: ANN401 - any container
         """A copy of a large value, of evenly spaced rows of it, or a `Left`."""
         kind = kind_of(type(value))
-        rows, width = kind.shape(value)
+        rows, width = map(sane, kind.shape(value))
         if not rows:
             return kind.part(value, 1)
         each = max(1, width) * 8
@@ -97,7 +116,9 @@ class Ring:
         with self._lock:
             self._used = 0
         if kept:
-            each = _CALL + min(_OBJECT, getattr(kept[-1], "nbytes", _OBJECT))  # a larger one is accounted for by itself
+            last = kept[-1]
+            # a larger one is accounted for by itself
+            each = _CALL + (min(_OBJECT, last.nbytes) if type(last) is np.ndarray else _OBJECT)
             self._limit = max(1, min(self._calls, self._size // each))
             self.brim = max(1, self._limit // 2)
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import atexit
 import concurrent.futures.thread  # noqa: F401 - it registers fork hooks; loaded amid a fork, half of them would run
 import os
-import threading
 import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
@@ -15,10 +14,14 @@ from mlobs.core.guard import Guard
 from mlobs.core.pipeline import Pipeline
 from mlobs.core.settings import Settings, from_environment
 from mlobs.core.state import State
+from mlobs.core.termination import Termination
 from mlobs.core.tracing import Tracing
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+
+    from mlobs.core.model import Model
+    from mlobs.core.monitor import Monitor
 
 
 class Runtime(State):
@@ -28,14 +31,23 @@ class Runtime(State):
         super().__init__(settings, clock)
         self.over = False
         self.tracing = Tracing(lambda: self.pipeline.spans, self.start, self.fold)
+        self.termination = Termination(lambda: self.settings, self.flush)
         self._renew()
 
     def _renew(self) -> None:
         """What may be made again while counts go on: the two threads."""
         self.started = False
-        self._starting = threading.Lock()
+        self._starting = [
+            None
+        ]  # whoever takes it starts the threads; a signal handler's call must not wait for another
         self.folder = Folder(self, self.tracing.end)
         self.pipeline = Pipeline(self, self.folder.fold)
+
+    def monitor(self, model: Model, operation: str) -> Monitor:
+        """The monitor of an operation; from the first one on SIGTERM is attended to."""
+        monitor = super().monitor(model, operation)
+        self.termination.attend()
+        return monitor
 
     def fold(self) -> int:
         """Fold in this thread."""
@@ -57,6 +69,8 @@ class Runtime(State):
         self._renew()
         if was_started:
             self.start()
+        else:
+            self.termination.attend()
 
     # ── life ────────────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -64,16 +78,18 @@ class Runtime(State):
         """Start the background threads, once; called by the first observed call of a process."""
         if self.started or self.over:
             return
-        with self._starting:
-            if self.started:
-                return
-            self.started = True
-            if not self._configured:  # what was decorated at import is bound to the environment of then
-                self._settings = from_environment()
-            self._apply()
-            self.folder.start()
-            self.pipeline.start()
-            _at_exit(self)
+        try:
+            self._starting.pop()
+        except IndexError:
+            return
+        self.started = True
+        if not self._configured:  # what was decorated at import is bound to the environment of then
+            self._settings = from_environment()
+        self._apply()
+        self.folder.start()
+        self.pipeline.start()
+        _at_exit(self)
+        self.termination.attend()
 
     def flush(self, timeout: float) -> bool:
         """Fold and export now; whether everything was delivered within ``timeout`` seconds."""
@@ -139,6 +155,7 @@ def _at_exit(runtime: Runtime) -> None:
     def finish() -> None:
         runtime.shutdown(runtime.settings.flush_timeout)
         runtime.over = True  # no thread can be started any more
+        runtime.termination.release()
 
     atexit.register(finish)
     from multiprocessing import util

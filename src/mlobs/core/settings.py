@@ -40,6 +40,7 @@ class Settings:
     export_interval: float = 60.0
     export_timeout: float = 10.0
     flush_timeout: float = 2.0
+    flush_on_sigterm: bool = True
     fold_interval: float = 1.0
     windows: tuple[float, ...] = (3600.0,)
     spans: SpanPolicy = "auto"

@@ -38,7 +38,7 @@ class State(ABC):
 
     def _begin(self, *, forked: bool) -> None:
         """What is one a process: locks, the time its counts begin, its identity, and what has been delivered."""
-        self._registering = threading.Lock()
+        self._registering = threading.RLock()  # a signal handler may make the first call while one is decorated
         self.loading = threading.RLock()
         self.counting = threading.RLock()
         self.begun = time.time_ns()

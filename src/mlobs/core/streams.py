@@ -50,11 +50,13 @@ def wrap_generator(
             except GeneratorExit:
                 # the consumer has enough: an end, not a failure, unless the generator makes it one
                 try:
-                    generator.close()
+                    value: Any = generator.close()  # type: ignore[func-returns-value]  # since Python 3.13
                 except BaseException as error:
                     call.failed(error)
                     raise
                 call.done(None)
+                if value is not None:
+                    return value
                 raise
             except BaseException as error:  # noqa: BLE001 - thrown in by the consumer, for the generator to handle
                 given = error

@@ -18,8 +18,10 @@ from opentelemetry import trace
 from opentelemetry.trace import SpanKind, Status, StatusCode
 
 from mlobs import columns
+from mlobs.core import again
 from mlobs.core.ring import Left, Part
 from mlobs.otel import names
+from mlobs.otel.points import sendable
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -30,6 +32,8 @@ if TYPE_CHECKING:
     from mlobs.otel.spans import Spans
 
 _CAPTURED_ROWS = 16
+_TEXT = 4_000  # characters of a captured value or message
+_STACK = 32_000
 
 
 class Tracing:
@@ -39,6 +43,9 @@ class Tracing:
         self._spans = spans
         self._wake = wake
         self.fold = fold
+
+    def __reduce__(self) -> tuple[Callable[[], Tracing], tuple[()]]:
+        return again.tracing, ()
 
     def begin(self, monitor: Monitor, ordinal: int) -> tuple[Span | None, bool]:
         """A live span for this call or None, and whether it shall have one after the fact."""
@@ -61,7 +68,7 @@ class Tracing:
 
     def _start(self, monitor: Monitor, start: int | None) -> Span:
         return self._spans().tracer.start_span(
-            f"{monitor.operation} {monitor.model.identity.name}",
+            sendable(f"{monitor.operation} {monitor.model.identity.name}"),
             kind=SpanKind.INTERNAL,
             attributes=dict(monitor.attributes.items()),
             start_time=start,
@@ -86,8 +93,9 @@ class Tracing:
         except Exception as error:  # noqa: BLE001 - data that cannot be read; it is counted where it is folded
             monitor.guard.tell("span data", "mlobs could not read the data of a span: %s", type(error).__name__)
         if extra.failure is not None:
-            span.set_attribute(names.ERROR_TYPE, extra.failure.type)
-            span.set_status(Status(StatusCode.ERROR, extra.failure.type))
+            kind = sendable(extra.failure.type)
+            span.set_attribute(names.ERROR_TYPE, kind)
+            span.set_status(Status(StatusCode.ERROR, kind))
             span.add_event("exception", _exception(extra.failure), began + record.took)
         span.end(began + record.took)
         return span
@@ -96,14 +104,12 @@ class Tracing:
 def _exception(failure: Failure) -> dict[str, str]:
     linecache.checkcache()
     frames = [traceback.FrameSummary(file, line, name) for file, line, name in failure.frames]
-    attributes = {
-        names.EXCEPTION_TYPE: failure.type,
-        names.EXCEPTION_STACKTRACE: "".join(
-            ["Traceback (most recent call last):\n", *traceback.StackSummary.from_list(frames).format(), failure.type]
-        ),
-    }
+    stack = "".join(
+        ["Traceback (most recent call last):\n", *traceback.StackSummary.from_list(frames).format(), failure.type]
+    )
+    attributes = {names.EXCEPTION_TYPE: sendable(failure.type), names.EXCEPTION_STACKTRACE: sendable(stack, _STACK)}
     if failure.message is not None:
-        attributes[names.EXCEPTION_MESSAGE] = failure.message
+        attributes[names.EXCEPTION_MESSAGE] = sendable(failure.message, _TEXT)
     return attributes
 
 
@@ -136,21 +142,27 @@ def _captured(monitor: Monitor, block: columns.Block) -> dict[str, Any]:
     for index, name in enumerate(labels):
         if name in monitor.capture:
             values = [_plain(value) for value in list(block.column(index))[:_CAPTURED_ROWS]]
-            found[names.CAPTURED + name] = values[0] if len(values) == 1 else [str(value) for value in values]
+            found[names.CAPTURED + sendable(name)] = values[0] if len(values) == 1 else list(map(_text, values))
     return found
 
 
 def _plain(value: object) -> str | bool | int | float:
     value = value.item() if isinstance(value, np.generic) else value
-    return value if isinstance(value, (str, bool, int, float)) else str(value)
+    if type(value) is int and not -(2**63) <= value < 2**63:  # OTLP has no such number
+        return float(value) if abs(value) < 10**300 else _text(value)
+    return value if type(value) in (bool, int, float) else _text(value)  # type: ignore[return-value]
+
+
+def _text(value: object) -> str:
+    return sendable(str(value)[:_TEXT], _TEXT)
 
 
 def _confidence(answer: object) -> float | None:
-    """The largest probability of a one-row answer that is a distribution over two or more classes."""
+    """The largest probability of a one-row answer that is a distribution over two or more classes, in hundredths."""
     blocks = [] if isinstance(answer, (Left, Part)) else list(columns.blocks([answer]))
     if len(blocks) != 1 or blocks[0].rows != 1 or blocks[0].matrix is None:
         return None
     row = blocks[0].matrix[0]
     if row.size < 2 or row.dtype.kind != "f" or not row.min() >= 0:
         return None
-    return float(row.max()) if math.isclose(float(row.sum()), 1, abs_tol=1e-3) else None
+    return round(float(row.max()), 2) if math.isclose(float(row.sum()), 1, abs_tol=1e-3) else None

@@ -8,7 +8,8 @@ from typing import NamedTuple
 class Answer(NamedTuple):
     """What came of a request: ``body`` is the server's, ``problem`` says in a line what failed and the cure.
 
-    ``rejected`` points of a delivered request were not taken.
+    ``rejected`` points of a delivered request were not taken. ``pause`` is how many seconds the server asks to be left
+    alone.
     """
 
     delivered: bool
@@ -16,3 +17,4 @@ class Answer(NamedTuple):
     body: bytes = b""
     problem: str = ""
     rejected: int = 0
+    pause: float = 0.0

@@ -64,12 +64,10 @@ def _subtract(now: Sequence[int], then: Sequence[int]) -> list[int]:
 
 def _subtract_exponential(now: Exponential, then: Exponential) -> Exponential:
     shift = then.scale - now.scale
-    total = None if now.total is None or then.total is None else now.total - then.total
     return now._replace(
         zero_count=now.zero_count - then.zero_count,
         positive=_subtract_buckets(now.positive_offset, now.positive, then.positive_offset, then.positive, shift),
         negative=_subtract_buckets(now.negative_offset, now.negative, then.negative_offset, then.negative, shift),
-        total=total,
     )
 
 

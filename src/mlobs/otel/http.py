@@ -17,6 +17,14 @@ if TYPE_CHECKING:
 _RETRYABLE: Final = frozenset({408, 429, 502, 503, 504})  # 408 beside the specification's four: a slow proxy
 _UNAUTHORISED: Final = frozenset({401, 403})
 _NOT_FOUND: Final = 404
+_MOVED: Final = range(300, 400)
+
+
+class _Stay(urllib.request.HTTPRedirectHandler):
+    """Follows no redirect: urllib would go there with a GET, without the data, and take the answer for a success."""
+
+    def redirect_request(self, *_: object) -> None:
+        """Never: the redirect is the answer."""
 
 
 class Http:
@@ -25,7 +33,7 @@ class Http:
     def __init__(self, endpoint: Endpoint) -> None:
         """Raises OSError where a certificate cannot be read."""
         self.endpoint = endpoint
-        handlers: list[urllib.request.BaseHandler] = []
+        handlers: list[urllib.request.BaseHandler] = [_Stay()]
         if endpoint.url.startswith("https:"):
             trust = ssl.create_default_context(cafile=endpoint.certificate)
             if endpoint.client_certificate:
@@ -61,10 +69,13 @@ class Http:
                 cure = "Set OTEL_EXPORTER_OTLP_HEADERS."
             elif error.code == _NOT_FOUND:
                 cure = "Point OTEL_EXPORTER_OTLP_ENDPOINT at an OTLP/HTTP receiver, port 4318 by custom."
+            elif error.code in _MOVED:
+                cure = "Point OTEL_EXPORTER_OTLP_ENDPOINT at where it redirects to."
             return Answer(
                 delivered=False,
                 retryable=error.code in _RETRYABLE,
                 problem=f"{url} answered {error.code} {error.reason}. {cure}",
+                pause=_pause(error.headers.get("Retry-After")),
             )
         except Exception as error:  # noqa: BLE001 - sockets, TLS, proxies and malformed answers: none may reach the host
             reason = getattr(error, "reason", error)
@@ -75,3 +86,11 @@ class Http:
                 "OTEL_EXPORTER_OTLP_ENDPOINT, or turn the export off with OTEL_METRICS_EXPORTER=none and "
                 "OTEL_TRACES_EXPORTER=none.",
             )
+
+
+def _pause(text: str | None) -> float:
+    """Seconds; a date, which the header may also hold, is not worth reading: the next interval is soon enough."""
+    try:
+        return max(0.0, float(text or 0))
+    except ValueError:
+        return 0.0

@@ -85,12 +85,12 @@ def _exponential(
         start_time_unix_nano=start,
         time_unix_nano=time,
         count=points.observed,
-        sum=points.total,  # type: ignore[arg-type]  # None leaves the field out, as OTLP asks of negative values
+        sum=None,  # type: ignore[arg-type]  # None leaves a field out
         scale=points.scale,
         zero_count=points.zero_count,
         positive=sdk.Buckets(points.positive_offset, points.positive),
         negative=sdk.Buckets(points.negative_offset, points.negative),
         flags=0,
-        min=points.low,
-        max=points.high,
+        min=None,  # type: ignore[arg-type]
+        max=None,  # type: ignore[arg-type]
     )

@@ -56,7 +56,7 @@ ATTRIBUTES: Final[dict[str, str]] = {
     CPU_MODE: "`user` or `system`.",
     ROWS: "On spans: how many rows the call had.",
     FEATURES: "On spans: how many features a row had.",
-    CONFIDENCE: "On spans: the largest class probability of a one-row probability output.",
+    CONFIDENCE: "On spans: the largest class probability of a one-row probability output, in hundredths.",
     VIOLATIONS: "On spans: how many values of the call were missing, infinite, of a wrong type, out of range or unseen. "
     "Told for at most a hundred spans a second and operation.",
     DRIFT_DETECTED: "On spans: whether any input feature was drifting when the call was made.",
@@ -132,7 +132,7 @@ FEATURE_VALUE: Final = Instrument(
     "mlobs.feature.value",
     "exponential",
     "{value}",
-    "The finite values of a numeric feature that no reference partitions.",
+    "The finite values of a numeric feature that no reference partitions, from the fifth on; without sum and extremes.",
     _DATA,
 )
 FEATURE_VIOLATIONS: Final = Instrument(

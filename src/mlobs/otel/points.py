@@ -5,12 +5,31 @@ Values are cumulative since ``start``; an exporter that must send deltas subtrac
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+import hashlib
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from mlobs.otel.names import Instrument
+
+
+LONGEST: Final = 500
+
+
+def sendable(text: str, longest: int = LONGEST) -> str:
+    """A text as every receiver takes it.
+
+    Names come from data: half of a surrogate pair has no place in UTF-8, and one of them would keep everything else
+    from being sent; a name longer than 500 characters is cut, and ends in what tells it from others.
+    """
+    if type(text) is not str:
+        text = str.__str__(text)
+    if not text.isascii():
+        text = text.encode("utf-8", "replace").decode()
+    if len(text) > longest:
+        text = f"{text[: longest - 17]}…{hashlib.blake2b(text.encode(), digest_size=8).hexdigest()}"
+    return text
 
 
 class Attributes:
@@ -22,7 +41,7 @@ class Attributes:
     __slots__ = ("base", "encoded", "pairs")
 
     def __init__(self, *pairs: tuple[str, str], base: Attributes | None = None) -> None:
-        self.pairs = pairs
+        self.pairs = tuple((key, sendable(value)) for key, value in pairs)
         self.base = base
         self.encoded: bytes | None = None
 
@@ -80,7 +99,11 @@ class Histogram(NamedTuple):
 
 
 class Exponential(NamedTuple):
-    """A base-2 exponential histogram as OTLP defines it; ``total`` is None where values may be negative."""
+    """A base-2 exponential histogram as OTLP defines it, without the sum, the minimum and the maximum.
+
+    They are optional. The extremes are values of single rows, and so is the sum of one row, or the difference of two
+    sums: none of them may leave.
+    """
 
     instrument: Instrument
     attributes: Attributes
@@ -90,9 +113,6 @@ class Exponential(NamedTuple):
     positive: Sequence[int]
     negative_offset: int
     negative: Sequence[int]
-    total: float | None
-    low: float
-    high: float
 
     @property
     def series(self) -> int:

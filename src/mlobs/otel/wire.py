@@ -17,7 +17,7 @@ from opentelemetry.proto.metrics.v1 import metrics_pb2 as pb
 from opentelemetry.proto.resource.v1.resource_pb2 import Resource
 
 from mlobs.otel import names
-from mlobs.otel.points import Exponential, Histogram, Numbers
+from mlobs.otel.points import Exponential, Histogram, Numbers, sendable
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -105,13 +105,10 @@ def _exponential(points: Exponential, collected: Collected) -> bytes:
         start_time_unix_nano=collected.start_unix_nano,
         time_unix_nano=collected.time_unix_nano,
         count=points.observed,
-        sum=points.total,
         scale=points.scale,
         zero_count=points.zero_count,
         positive=buckets(offset=points.positive_offset, bucket_counts=points.positive),
         negative=buckets(offset=points.negative_offset, bucket_counts=points.negative),
-        min=points.low,
-        max=points.high,
     )
     return bytes(point.SerializeToString())
 
@@ -143,7 +140,7 @@ def _any(value: object) -> common.AnyValue:
         return common.AnyValue(double_value=value)
     if isinstance(value, (list, tuple)):
         return common.AnyValue(array_value=common.ArrayValue(values=[_any(item) for item in value]))
-    return common.AnyValue(string_value=str(value))
+    return common.AnyValue(string_value=sendable(str(value)))
 
 
 def _field(tag: bytes, payload: bytes) -> bytes:

@@ -29,8 +29,8 @@ class Buckets(NamedTuple):
 class Exponential:
     """Counts of float64 values in buckets whose bounds are powers of 2**(2**-scale).
 
-    It starts at the finest scale, 20, and halves its resolution just as often as `max_size` buckets a sign demand, so
-    its state is a function of what was added, in whatever order and parts. Bucket bounds are those of the
+    It starts at the scale `finest`, 20 at most, and halves its resolution just as often as `max_size` buckets a sign
+    demand, so its state is a function of what was added, in whatever order and parts. Bucket bounds are those of the
     OpenTelemetry specification: the upper one is inside.
 
     Bad numbers: NaN is counted in `missing` and infinities in `infinite`, and neither in anything else.
@@ -38,11 +38,13 @@ class Exponential:
 
     __slots__ = ("_buckets", "_ends", "infinite", "max", "max_size", "min", "missing", "scale", "total", "zero_count")
 
-    def __init__(self, max_size: int = 160) -> None:
+    def __init__(self, max_size: int = 160, finest: int = FINEST) -> None:
         if max_size < FEWEST:
             raise ValueError(f"max_size must be at least {FEWEST}, got {max_size!r}")
+        if finest > FINEST:
+            raise ValueError(f"finest must be at most {FINEST}, got {finest!r}")
         self.max_size = max_size
-        self.scale = FINEST
+        self.scale = finest
         self.zero_count = 0
         self.missing = 0
         self.infinite = 0

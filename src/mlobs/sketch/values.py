@@ -49,17 +49,17 @@ def numbers(values: Values) -> tuple[Floats, int]:
         if kind in "biuf":
             with np.errstate(over="ignore"):
                 return np.ascontiguousarray(values, dtype=np.float64), 0
-        if kind == "m":
+        if kind == "m" and np.datetime_data(values.dtype)[0] not in ("Y", "M"):  # a month has no number of seconds
             return _seconds(values), 0
         if kind in "USc":
             return np.full(len(values), NAN), len(values)
     raw = plain_list(values)
-    if all(issubclass(cls, PLAIN) and not issubclass(cls, np.timedelta64) for cls in set(map(type, raw))):
-        try:
+    try:
+        if all(issubclass(cls, PLAIN) and not issubclass(cls, np.timedelta64) for cls in set(map(type, raw))):
             with np.errstate(over="ignore"):
                 return np.array(raw, dtype=np.float64), 0
-        except OverflowError:
-            pass  # a huge integer: one by one
+    except Exception:  # noqa: BLE001 - a huge integer, or a class that cannot be hashed: one by one
+        pass
     return _each(raw, _number)
 
 
@@ -123,7 +123,8 @@ def _number(value: Any) -> float:  # noqa: ANN401 - any value there is
         return value.total_seconds()
     if isinstance(value, np.timedelta64):
         return float(value / np.timedelta64(1, "s"))
-    if isinstance(value, NOT_REAL) or np.ndim(value):
+    # its own ndim: numpy's would read a sequence to the end to learn its shape, and not every one has an end
+    if isinstance(value, NOT_REAL) or getattr(value, "ndim", 0):
         raise TypeError
     try:
         return float(value)

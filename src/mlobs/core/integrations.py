@@ -1,0 +1,131 @@
+"""Which integrations there are, and which are on."""
+
+from __future__ import annotations
+
+import importlib.util
+import re
+import threading
+from importlib import metadata
+from typing import TYPE_CHECKING, Final
+
+from mlobs.core.patching import Patches
+from mlobs.errors import ConfigurationError, MissingDependencyError
+
+if TYPE_CHECKING:
+    from types import ModuleType
+
+    from mlobs.core.registry import Registry
+    from mlobs.core.runtime import Runtime
+    from mlobs.integration import Integration
+
+_GROUP: Final = "mlobs_integration"
+
+
+class Integrations:
+    """Turns integrations on and off. Those that are on wait for their framework to be imported."""
+
+    def __init__(self, runtime: Runtime, registry: Registry) -> None:
+        self._runtime = runtime
+        self._registry = registry
+        self._on: dict[str, Patches] = {}
+        self._lock = threading.RLock()
+
+    def on(self, wanted: tuple[str, ...]) -> None:
+        """Turn on those that are named, or all there are; those that are on already stay as they are.
+
+        Raises ConfigurationError for a name that no integration has, MissingDependencyError where the named one's
+        framework is not installed or too old.
+        """
+        found = {entry.name: entry for entry in metadata.entry_points(group=_GROUP)}
+        _known(wanted, found, "instrument")
+        with self._lock:
+            for name in wanted or sorted(found):
+                try:
+                    integration: Integration = found[name].load()
+                except Exception as error:
+                    if wanted:
+                        raise
+                    self._runtime.guard.error(f"integration {name}", error)
+                    continue
+                if wanted:
+                    _installed(integration)
+                if name not in self._on:
+                    self._on[name] = self._hook(integration)
+
+    def off(self, wanted: tuple[str, ...]) -> None:
+        """Put back what those that are named, or all, have changed. Raises ConfigurationError for an unknown name."""
+        _known(wanted, {entry.name for entry in metadata.entry_points(group=_GROUP)} | set(self._on), "uninstrument")
+        with self._lock:
+            for name in wanted or tuple(self._on):
+                patches = self._on.pop(name, None)
+                if patches is not None:
+                    patches.restore()
+
+    def _hook(self, integration: Integration) -> Patches:
+        import wrapt
+
+        patches = Patches(self._runtime, self._registry)
+
+        def imported(module: ModuleType) -> None:
+            """Never raises: it would fail the import."""
+            try:
+                with self._lock:
+                    if not patches.over and self._supported(integration):
+                        integration.modules[module.__name__](patches)
+            except Exception as error:  # noqa: BLE001 - the framework works all the same
+                self._runtime.guard.error(f"integration {integration.name}", error)
+
+        for name in integration.modules:
+            wrapt.register_post_import_hook(imported, name)
+        return patches
+
+    def _supported(self, integration: Integration) -> bool:
+        version = _version(integration)
+        if version is not None and _numbers(version) < _numbers(integration.lowest):
+            self._runtime.guard.tell(
+                f"version {integration.name}",
+                "mlobs observes %s from %s on, and this is %s: its calls are not observed. Try: pip install '%s>=%s'",
+                integration.distribution,
+                integration.lowest,
+                version,
+                integration.distribution,
+                integration.lowest,
+            )
+            return False
+        return True
+
+
+def _known(wanted: tuple[str, ...], found: dict[str, metadata.EntryPoint] | set[str], verb: str) -> None:
+    for name in wanted:
+        if name not in found:
+            known = ", ".join(sorted(found)) or "none"
+            raise ConfigurationError(f"mlobs.{verb}({name!r}): there is no such integration, only {known}.")
+
+
+def _installed(integration: Integration) -> None:
+    version = _version(integration)
+    roots = {name.partition(".")[0] for name in integration.modules}
+    if version is None and not any(importlib.util.find_spec(root) for root in roots):
+        reason = "is not installed"
+    elif version is not None and _numbers(version) < _numbers(integration.lowest):
+        reason = f"is {version}, and mlobs observes it from {integration.lowest} on"
+    else:
+        return
+    raise MissingDependencyError(
+        f"mlobs.instrument({integration.name!r}): {integration.distribution} {reason}. "
+        f"Try: pip install '{integration.distribution}>={integration.lowest}'"
+    )
+
+
+def _version(integration: Integration) -> str | None:
+    """The installed version, None where nothing says it."""
+    try:
+        return metadata.version(integration.distribution)
+    except metadata.PackageNotFoundError:
+        return None
+
+
+def _numbers(version: str) -> tuple[int, ...]:
+    """The numbers a release begins with: (1, 10) of 1.10rc1."""
+    found = re.match(r"\d+(\.\d+)*", version)
+    return tuple(map(int, found[0].split("."))) if found else ()

@@ -1,0 +1,173 @@
+"""Changes to a framework, remembered so that they can be taken back."""
+
+from __future__ import annotations
+
+import copy
+import functools
+import inspect
+import os
+import weakref
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from mlobs.core.hooked import Hooked, Method, Suppressed, Switch
+from mlobs.core.model import Identity
+from mlobs.core.registry import Registration
+from mlobs.core.requests import Requests
+from mlobs.errors import MlobsError
+from mlobs.profile import Profile
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from mlobs.core.registry import Registry
+    from mlobs.core.runtime import Runtime
+
+_ABSENT: Final = object()
+_BESIDE: Final = ".profile.json"
+
+
+class Patches:
+    """The `mlobs.integration.Hooks` of one integration."""
+
+    def __init__(self, runtime: Runtime, registry: Registry) -> None:
+        self._runtime = runtime
+        self._registry = registry
+        self._requests = Requests(runtime)
+        # by weak reference: a class that is made and forgotten while the program runs must not stay for our sake
+        self._changed: list[tuple[weakref.ref[Any], str, object, object]] = []
+        self._switch = Switch()
+
+    @property
+    def over(self) -> bool:
+        """Whether everything was put back."""
+        return self._switch.off
+
+    # ── the contract ────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def observe(self, owner: type, name: str) -> None:
+        """See `mlobs.integration.Hooks`."""
+        self._hook(owner, name, lambda original: Method(original, self._switch, name, self._runtime, self._registry))
+
+    def suppress(self, owner: Any, name: str) -> None:  # noqa: ANN401 - a class or a module
+        """See `mlobs.integration.Hooks`."""
+        self._hook(owner, name, lambda original: Suppressed(original, self._switch))
+
+    def subclasses(self, base: type, each: Callable[[type], None]) -> None:
+        """See `mlobs.integration.Hooks`."""
+        own = vars(base).get("__init_subclass__")
+        above: Any = base
+
+        def init_subclass(cls: type[Any], /, **kwargs: Any) -> None:  # noqa: ANN401 - a class's own keywords
+            if own is None:
+                super(above, cls).__init_subclass__(**kwargs)
+            else:
+                own.__get__(None, cls)(**kwargs)
+            if self.over:
+                return
+            try:
+                each(cls)
+            except Exception as error:  # noqa: BLE001 - ours; the class is made all the same
+                self._runtime.guard.error("hook", error)
+
+        self.replace(base, "__init_subclass__", classmethod(init_subclass))
+        for cls in _family(base):
+            each(cls)
+
+    def replace(self, owner: Any, name: str, value: object) -> None:  # noqa: ANN401 - a class or a module
+        """See `mlobs.integration.Hooks`."""
+        before = vars(owner).get(name, _ABSENT)
+        setattr(owner, name, value)
+        self._changed.append((weakref.ref(owner), name, before, value))
+
+    def loaded(self, model: object, path: object) -> None:
+        """See `mlobs.integration.Hooks`."""
+        try:
+            name = os.fspath(path) if isinstance(path, (str, os.PathLike)) else None
+            if self.over or not isinstance(name, str):
+                return
+            beside = _beside(Path(name))
+            if beside is None or self._registry.get(model) is not None:
+                return
+            profile = Profile.load(beside)
+            identity = Identity(profile.model or type(model).__name__, *((profile.version,) if profile.version else ()))
+            self._registry.add(model, Registration(identity, profile))
+        except MlobsError as error:
+            self._runtime.guard.tell(f"beside {path}", "mlobs does without a profile: %s", error)
+        except Exception as error:  # noqa: BLE001 - ours; the model is loaded all the same
+            self._runtime.guard.error("hook", error)
+
+    def asgi(self, owner: type, name: str = "__call__") -> None:
+        """See `mlobs.integration.Hooks`."""
+        self._serve(owner, name, self._requests.asgi)
+
+    def wsgi(self, owner: type, name: str = "__call__") -> None:
+        """See `mlobs.integration.Hooks`."""
+        self._serve(owner, name, self._requests.wsgi)
+
+    # ── and back ────────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def restore(self) -> None:
+        """Put back what nobody has changed since; what somebody has only stops observing."""
+        self._switch.off = True
+        self._requests.off = True
+        for reference, name, before, value in reversed(self._changed):
+            owner = reference()
+            if owner is None or vars(owner).get(name) is not value:
+                continue
+            if before is _ABSENT:
+                delattr(owner, name)
+            else:
+                setattr(owner, name, before)
+        self._changed.clear()
+
+    def _serve(self, owner: type, name: str, wrap: Callable[..., Callable[..., Any]]) -> None:
+        found = vars(owner).get(name)
+        if inspect.isfunction(found):
+            self.replace(owner, name, functools.wraps(found)(wrap(found, position=1)))
+
+    def _hook(self, owner: Any, name: str, make: Callable[[Callable[..., Any]], Hooked]) -> None:  # noqa: ANN401 - a class or a module
+        found = vars(owner).get(name)
+        function = found if inspect.isfunction(found) else getattr(found, "fn", None)
+        if not inspect.isfunction(function) or getattr(function, "__mlobs__", False) or _is_lazy(function):
+            return
+        hooked = make(function)
+        stand_in = hooked.stand_in()
+        stand_in.__mlobs__ = True  # type: ignore[attr-defined]
+        if found is function:
+            self.replace(owner, name, stand_in)
+        else:
+            descriptor = copy.copy(found)
+            descriptor.fn = stand_in
+            self.replace(owner, name, descriptor)
+
+
+def _family(base: type) -> Iterator[type]:
+    """The class and all its subclasses, each once."""
+    seen = {base}
+    waiting: list[type] = [base]
+    while waiting:
+        cls = waiting.pop()
+        yield cls
+        below: type
+        for below in type.__subclasses__(cls):
+            if below not in seen:
+                seen.add(below)
+                waiting.append(below)
+
+
+def _is_lazy(function: Callable[..., Any]) -> bool:
+    """Whether a call only makes a coroutine or generator."""
+    return (
+        inspect.iscoroutinefunction(function)
+        or inspect.isgeneratorfunction(function)
+        or inspect.isasyncgenfunction(function)
+    )
+
+
+def _beside(file: Path) -> Path | None:
+    """The profile beside a model's file."""
+    for candidate in (file.with_suffix(_BESIDE), file.with_name(file.name + _BESIDE)):
+        if candidate.is_file():
+            return candidate
+    return None

@@ -1,0 +1,271 @@
+"""Turning integrations on and off: by a call, by OpenTelemetry's agent, and what is said when it cannot be."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import textwrap
+import types
+from collections.abc import Iterator
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.sink import Sink
+
+import mlobs
+from mlobs import api
+from mlobs.core.integrations import Integrations
+from mlobs.integration import Hooks, Integration
+from mlobs.testing import Telemetry
+
+ROOT = Path(__file__).parents[2]
+
+
+def run(script: str, folder: Path, *words: str, **environ: str) -> subprocess.CompletedProcess[str]:
+    """Run a script from a file, as a user would."""
+    file = folder / "program.py"
+    file.write_text(textwrap.dedent(script))
+    return subprocess.run(
+        [*words, sys.executable, str(file)], env={**os.environ, **environ}, capture_output=True, text=True, check=False
+    )
+
+
+def test_every_integration_states_the_floor_of_its_extra() -> None:
+    """The lowest version that an integration names is the one that its extra installs."""
+    floors = {name.partition(";")[0].strip() for name in metadata.requires("mlobs") or ()}
+    entries = metadata.entry_points(group="mlobs_integration")
+    assert entries
+    for entry in entries:
+        integration = entry.load()
+        assert integration.name == entry.name
+        assert f"{integration.distribution}>={integration.lowest}" in floors
+
+
+def test_a_name_that_nobody_knows_is_refused() -> None:
+    """The error says which there are."""
+    with pytest.raises(mlobs.ConfigurationError, match=r"instrument\('sklaern'\): there is no such .* sklearn"):
+        mlobs.instrument("sklaern")
+    with pytest.raises(mlobs.ConfigurationError, match="uninstrument"):
+        mlobs.uninstrument("sklaern")
+    mlobs.uninstrument()  # with nothing on
+    mlobs.uninstrument("sklearn")
+
+
+def test_nothing_is_imported_for_an_integration(tmp_path: Path) -> None:
+    """`mlobs.instrument()` loads no framework and starts no thread; what is imported afterwards is hooked."""
+    done = run(
+        """
+        import sys, threading, mlobs
+        mlobs.instrument()
+        loaded = {name.partition(".")[0] for name in sys.modules}
+        assert not loaded & {"sklearn", "joblib", "scipy", "pandas", "starlette", "flask"}, loaded
+        assert not any(name.startswith("opentelemetry.sdk") for name in sys.modules)
+        assert threading.active_count() == 1
+        from sklearn.linear_model import LogisticRegression
+        print(LogisticRegression.predict.__code__.co_filename.endswith("hooked.py"))
+        """,
+        tmp_path,
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (0, "True\n", "")
+
+
+def test_without_the_framework_it_is_loud_when_asked_and_silent_when_not(tmp_path: Path) -> None:
+    """Named, a framework that is not there raises with the cure; automatically nothing happens."""
+    script = """
+    import sys
+    from importlib import metadata
+    real = metadata.version
+    def version(name):
+        if name == "scikit-learn":
+            raise metadata.PackageNotFoundError(name)
+        return real(name)
+    metadata.version = version
+    sys.modules["sklearn"] = sys.modules["joblib"] = None
+    import importlib.util, mlobs
+    find = importlib.util.find_spec
+    importlib.util.find_spec = lambda name: None if name in ("sklearn", "joblib") else find(name)
+    mlobs.instrument()
+    try:
+        mlobs.instrument("sklearn")
+    except mlobs.MissingDependencyError as error:
+        print(error)
+    """
+    done = run(script, tmp_path)
+    assert done.stderr == ""
+    assert done.stdout == (
+        "mlobs.instrument('sklearn'): scikit-learn is not installed. Try: pip install 'scikit-learn>=1.4'\n"
+    )
+
+
+# ── an integration of somebody's own ────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.fixture
+def framework() -> Iterator[types.ModuleType]:
+    """A framework: one class with a predict method."""
+    module = types.ModuleType("mlobs_test_framework")
+    source = "class Model:\n    def predict(self, rows):\n        return rows[0]\n    def train(self, rows):\n        self.predict(rows)\n"
+    exec(source, vars(module))
+    sys.modules[module.__name__] = module
+    yield module
+    del sys.modules[module.__name__]
+
+
+class Entry:
+    """An entry point, as far as anybody asks."""
+
+    name = "own"
+
+    def __init__(self, found: object) -> None:
+        self.found = found
+
+    def load(self) -> Any:
+        """What it leads to."""
+        if isinstance(self.found, Exception):
+            raise self.found
+        return self.found
+
+
+@pytest.fixture
+def offered(monkeypatch: pytest.MonkeyPatch) -> Any:
+    """Offers an integration through the entry points' group."""
+
+    def offer(found: object) -> Integrations:
+        monkeypatch.setattr(
+            metadata, "entry_points", lambda group: [Entry(found)] if group == "mlobs_integration" else []
+        )
+        return Integrations(api.runtime, api.registry)
+
+    return offer
+
+
+def hook(hooks: Hooks) -> None:
+    """What an author of an integration writes."""
+    model = sys.modules["mlobs_test_framework"].Model
+    hooks.observe(model, "predict")
+    hooks.suppress(model, "train")
+    hooks.observe(model, "nothing of this name")
+    hooks.suppress(model, "__doc__")
+
+
+def test_somebody_elses_integration_comes_in_by_the_same_door(
+    framework: types.ModuleType, offered: Any, telemetry: Telemetry
+) -> None:
+    """A package of its own is found by its entry point, hooks its framework, and is put back."""
+    before = dict(vars(framework.Model))
+    integrations = offered(Integration("own", "numpy", "1", {"mlobs_test_framework": hook}))
+    integrations.on(())
+    model = framework.Model()
+    assert model.predict([[1.0, 2.0]]) == [1.0, 2.0]
+    model.train([[1.0, 2.0]])
+    assert telemetry.total("mlobs.prediction.rows") == 1
+    integrations.off(())
+    assert dict(vars(framework.Model)) == before
+
+
+def test_an_integration_that_breaks_harms_nobody(
+    framework: types.ModuleType, offered: Any, telemetry: Telemetry, caplog: pytest.LogCaptureFixture
+) -> None:
+    """One that cannot be loaded, and one that fails while hooking: counted and told, and the framework works."""
+    api.runtime.guard.strict = False
+
+    def broken(hooks: Hooks) -> None:
+        hook(hooks)
+        raise RuntimeError("boom")
+
+    offered(ImportError("no such file")).on(())
+    with pytest.raises(ImportError, match="no such file"):
+        offered(ImportError("no such file")).on(("own",))
+    integrations = offered(Integration("own", "numpy", "1", {"mlobs_test_framework": broken}))
+    integrations.on(())
+    assert framework.Model().predict([[1.0]]) == [1.0]
+    integrations.off(())
+    assert telemetry.total("mlobs.sdk.errors", reason="integration own") == 2
+    assert "boom" in caplog.text
+
+
+def test_a_version_too_old_is_left_alone_and_told(
+    framework: types.ModuleType, offered: Any, telemetry: Telemetry, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Automatically one line in the log; by name an error with the cure."""
+    integrations = offered(Integration("own", "numpy", "999.1", {"mlobs_test_framework": hook}))
+    integrations.on(())
+    framework.Model().predict([[1.0]])
+    assert telemetry.numbers("mlobs.prediction.rows") == {}
+    assert "pip install 'numpy>=999.1'" in caplog.text
+    with pytest.raises(mlobs.MissingDependencyError, match=r"observes it from 999\.1 on\. Try"):
+        integrations.on(("own",))
+
+
+# ── zero code ───────────────────────────────────────────────────────────────────────────────────────────────────────
+
+SERVE = """
+    import numpy as np
+    from joblib import Parallel, delayed
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.ensemble import BaggingClassifier
+
+    X = np.random.default_rng(0).normal(size=(60, 3))
+    model = LogisticRegression().fit(X, X[:, 0] > 0)
+    for _ in range(7):
+        model.predict(X[:2])
+    if __name__ == "__main__":
+        bagging = BaggingClassifier(model, 4, n_jobs=2).fit(X, X[:, 0] > 0)
+        bagging.predict(X)
+        print(sum(Parallel(n_jobs=2)(delayed(len)(model.predict(X)) for _ in range(5))))
+        print(len(Parallel(n_jobs=2)(delayed(model.predict)(X) for _ in range(11))))
+"""
+
+
+@pytest.mark.parametrize("distro", [True, False])
+def test_opentelemetry_instrument_needs_no_line_of_code(sink: Sink, tmp_path: Path, distro: bool) -> None:
+    """`opentelemetry-instrument python serve.py`: every prediction counted once, those in joblib's processes too."""
+    environ = {
+        "OTEL_EXPORTER_OTLP_ENDPOINT": sink.url,
+        "OTEL_EXPORTER_OTLP_PROTOCOL": "http/protobuf",
+        "OTEL_LOGS_EXPORTER": "none",
+        **({} if distro else {"OTEL_PYTHON_DISTRO": "none", "OTEL_PYTHON_CONFIGURATOR": "none"}),
+    }
+    agent = str(Path(sys.executable).with_name("opentelemetry-instrument"))
+    done = run(SERVE, tmp_path, agent, **environ)
+    assert (done.returncode, done.stdout) == (0, "300\n11\n"), done.stderr
+    counted: dict[str, int] = {}
+    for metrics in sink.latest().values():
+        if "mlobs.prediction.duration" in metrics:
+            for point in metrics["mlobs.prediction.duration"].histogram.data_points:
+                about = {pair.key: pair.value.string_value for pair in point.attributes}
+                counted[about["model.name"]] = counted.get(about["model.name"], 0) + point.count
+    assert counted == {"BaggingClassifier": 1, "LogisticRegression": 7 + 5 + 11}
+    assert "predict LogisticRegression" in {span.name for span in sink.spans}
+
+
+def test_the_agent_is_told_to_leave_mlobs_out(sink: Sink, tmp_path: Path) -> None:
+    """OTEL_PYTHON_DISABLED_INSTRUMENTATIONS=mlobs is what OpenTelemetry says it is."""
+    agent = str(Path(sys.executable).with_name("opentelemetry-instrument"))
+    done = run(
+        SERVE,
+        tmp_path,
+        agent,
+        OTEL_EXPORTER_OTLP_ENDPOINT=sink.url,
+        OTEL_EXPORTER_OTLP_PROTOCOL="http/protobuf",
+        OTEL_PYTHON_DISABLED_INSTRUMENTATIONS="mlobs",
+    )
+    assert done.returncode == 0, done.stderr
+    assert sink.calls() == 0
+
+
+def test_the_instrumentor_by_hand(telemetry: Telemetry) -> None:
+    """OpenTelemetry's own way to turn an instrumentation on and off works too."""
+    from sklearn.linear_model import LinearRegression
+
+    from mlobs.instrumentor import MlobsInstrumentor
+
+    model = LinearRegression().fit([[1.0], [2.0]], [1.0, 2.0])
+    MlobsInstrumentor().instrument()
+    model.predict([[3.0]])
+    MlobsInstrumentor().uninstrument()
+    model.predict([[3.0]])
+    assert telemetry.total("mlobs.prediction.duration") == 1
