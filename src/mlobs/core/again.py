@@ -23,7 +23,9 @@ def settle(runtime: Runtime) -> None:
     _home[:] = [runtime]
 
 
-def monitor(identity: tuple[str, str, str], operation: str, capture: frozenset[str], profile: Profile | None) -> Monitor:
+def monitor(
+    identity: tuple[str, str, str], operation: str, capture: frozenset[str], profile: Profile | None
+) -> Monitor:
     """The monitor of this process that stands for another process'."""
     runtime = _home[0]
     found = runtime.monitor(runtime.model(Identity(*identity), profile), operation)

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from mlobs.core.monitor import Monitor
     from mlobs.core.tracing import Tracing
 
+
 class Inside:
     """Whether an observed call is already running in this context: only the outermost counts.
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import queue
+import sys
 import threading
 import time
-from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING
 
 from mlobs.core.guard import passes
@@ -20,15 +21,15 @@ class Folder:
     def __init__(self, state: State, after: After) -> None:
         self._state = state
         self._after = after
-        self._called: SimpleQueue[None] = (
-            SimpleQueue()
-        )  # an Event's lock may be held by the very call that a signal interrupts
+        # an Event's lock may be held by the very call that a signal interrupts
+        self._called: queue.SimpleQueue[None] = queue.SimpleQueue()
         self._stopped = False
         self._folded = 0.0
         self._thread: threading.Thread | None = None
 
     def start(self) -> None:
         """Start the thread."""
+        self._called = queue.SimpleQueue()  # made here: since the import gevent may have put its own in its place
         self._thread = threading.Thread(target=self._run, name="mlobs-folder", daemon=True)
         self._thread.start()
 
@@ -54,7 +55,7 @@ class Folder:
     def _wait(self, timeout: float) -> bool:
         try:
             self._called.get(timeout=timeout)
-        except Empty:
+        except queue.Empty:
             return False
         return True
 
@@ -64,7 +65,10 @@ class Folder:
         folded = 0
         if state.counting._is_owned():  # type: ignore[attr-defined]  # noqa: SLF001 - the standard library's own Condition asks so
             return 0  # a signal handler or a __del__ predicts amid a fold of its own thread, which will take it along
-        with state.counting:
+        # whoever held the lock when the interpreter began to end will never give it back
+        if not state.counting.acquire(blocking=not sys.is_finalizing()):
+            return 0
+        try:
             began = time.perf_counter()
             now = state.clock()
             for model in list(state.models.values()):
@@ -78,4 +82,6 @@ class Folder:
                     state.guard.error("fold", error)
             self._folded = time.monotonic()
             state.fold_seconds += time.perf_counter() - began
+        finally:
+            state.counting.release()
         return folded

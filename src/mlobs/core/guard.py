@@ -6,6 +6,7 @@ import logging
 import threading
 import traceback
 from collections import Counter
+from contextlib import suppress
 from typing import Final
 
 _logger = logging.getLogger("mlobs")
@@ -95,10 +96,8 @@ class Guard:
             if key in self._told:
                 return
             self._told.add(key)
-        try:
+        with suppress(Exception):  # somebody's filter of the log raised
             _logger.warning(message, *values)
-        except Exception:  # noqa: BLE001 - somebody's filter of the log raised
-            pass
 
     def again(self, key: str) -> None:
         """The next `tell` of this key is news."""

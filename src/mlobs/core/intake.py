@@ -80,10 +80,9 @@ class Intake:
             counted = kind.rows(kept, self._features)
             found = list(kind.blocks(kept, self._features))
             whole, read = sane(sum(counted)), sum(block.rows for block in found)
-            if read > whole and len(kept) == 1:
-                counted = [read]
-            elif read > whole:
-                raise UnreadableError("containers with more rows than they say")  # one of many: find out which
+            if read > whole:
+                # one of many has more rows than it says: find out which
+                counted = _alone(kept, read)
         except BaseException as error:  # one of many cannot be read: find out which
             if passes(error):
                 raise
@@ -101,3 +100,9 @@ class Intake:
             self._guard.drop("ragged", whole - read)
         rows.extend(counted)
         yield from found
+
+
+def _alone(kept: list[Any], rows: int) -> list[int]:
+    if len(kept) > 1:
+        raise UnreadableError("containers with more rows than they say")
+    return [rows]

@@ -72,9 +72,7 @@ def _parameters(function: Callable[..., Any]) -> tuple[list[str], list[str], boo
     return positional, keywords, any(p.kind is p.VAR_KEYWORD for p in parameters)
 
 
-def _index(
-    function: Callable[..., Any], names: list[str], keywords: list[str], name: str, *, open_ended: bool
-) -> int:
+def _index(function: Callable[..., Any], names: list[str], keywords: list[str], name: str, *, open_ended: bool) -> int:
     if name in names:
         return names.index(name)
     if open_ended or name in keywords:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import queue
 import threading
 import time
 from contextlib import suppress
-from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, Final
 
 from opentelemetry import context
@@ -40,7 +40,7 @@ class _Request:
     def __init__(self, deadline: float, *, last: bool) -> None:
         self.deadline = deadline
         self.last = last
-        self._answer: SimpleQueue[bool] = SimpleQueue()
+        self._answer: queue.SimpleQueue[bool] = queue.SimpleQueue()
 
     def answer(self, *, delivered: bool) -> None:
         """Let whoever waits go on."""
@@ -50,7 +50,7 @@ class _Request:
         """Whether everything was delivered within ``timeout`` seconds."""
         try:
             return self._answer.get(timeout=max(0.0, timeout))
-        except Empty:
+        except queue.Empty:
             return False
 
 
@@ -60,7 +60,7 @@ class Pipeline:
     def __init__(self, state: State, fold: Callable[[], object]) -> None:
         self._state = state
         self._fold = fold
-        self._requests: SimpleQueue[_Request] = SimpleQueue()
+        self._requests: queue.SimpleQueue[_Request] = queue.SimpleQueue()
         self._process = Process()
         self._thread: threading.Thread | None = None
         self._resource: Resource | None = None
@@ -128,6 +128,7 @@ class Pipeline:
 
     def start(self) -> None:
         """Start the thread."""
+        self._requests = queue.SimpleQueue()  # made here: since the import gevent may have put its own in its place
         self._thread = threading.Thread(target=self._run, name="mlobs-export", daemon=True)
         self._thread.start()
 
@@ -179,7 +180,7 @@ class Pipeline:
     def _wait(self, timeout: float) -> list[_Request]:
         """The requests that have come, one at least, or none after ``timeout`` seconds."""
         found: list[_Request] = []
-        with suppress(Empty):
+        with suppress(queue.Empty):
             found.append(self._requests.get(timeout=timeout))
             while True:
                 found.append(self._requests.get_nowait())

@@ -155,6 +155,8 @@ def _at_exit(runtime: Runtime) -> None:
     def finish() -> None:
         runtime.shutdown(runtime.settings.flush_timeout)
         runtime.over = True  # no thread can be started any more
+        for monitor in list(runtime.monitors.values()):
+            monitor.off = True  # a thread that the end stops in the middle of a call keeps our locks for ever
         runtime.termination.release()
 
     atexit.register(finish)

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, eq=False)
 class Profile:
-    """The reference that traffic is compared with: every column's bins and counts, and nothing of any single row.
+    """The reference that traffic is compared with: every column's bins and counts, and its least and greatest number.
 
     Build one from the data the model learned from, and save it beside the model::
 

@@ -124,7 +124,7 @@ def _number(value: Any) -> float:  # noqa: ANN401 - any value there is
     if isinstance(value, np.timedelta64):
         return float(value / np.timedelta64(1, "s"))
     # its own ndim: numpy's would read a sequence to the end to learn its shape, and not every one has an end
-    if isinstance(value, NOT_REAL) or getattr(value, "ndim", 0):
+    if isinstance(value, NOT_REAL) or getattr(value, "ndim", False):
         raise TypeError
     try:
         return float(value)

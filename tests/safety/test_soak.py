@@ -1,0 +1,75 @@
+"""A million calls: memory stays flat, and threads and files stay as many as they were."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from tests.sink import Sink
+
+pytestmark = pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="counts files in /proc")
+
+SCRIPT = """
+import gc, os, threading
+import numpy as np, pandas as pd, psutil
+import mlobs
+mlobs.configure(endpoint=os.environ["OTEL_EXPORTER_OTLP_ENDPOINT"], export_interval=0.5, fold_interval=0.1)
+rng = np.random.default_rng(1)
+training = pd.DataFrame({"a": rng.normal(size=500), "b": rng.normal(size=500), "c": rng.choice(["x", "y"], 500)})
+reference = mlobs.Profile.build(training, outputs=rng.random(500))
+with_reference = mlobs.observe(model="with", reference=reference)(lambda x: 0.5)
+without = mlobs.observe(model="without")(lambda x: x)
+class Error(Exception): pass
+@mlobs.observe(model="failing", capture=["exception.message"])
+def failing(x):
+    raise Error(f"message {x}")
+one, many, frame = np.ones((1, 3)), np.ones((50, 3)), training[:1]
+process = psutil.Process()
+
+def some(n):
+    for i in range(n // 10):
+        with_reference({"a": i, "b": 0.5, "c": f"category {i}"})   # never the same
+        with_reference([float(i), 1.0, "x"])
+        with_reference((1.0, 2.0, None))
+        without(one); without(many); without(i); without(one)
+        without({f"key {i}": 1.0, "a": 2.0})                        # keys that are data
+        if i % 40: without([1.0, 2.0])
+        else: with_reference(frame)
+        if i % 100:
+            without(object())
+        else:
+            try: failing(i)
+            except Error: pass
+
+def measure():
+    mlobs.flush(timeout=20)
+    gc.collect()
+    return process.memory_info().rss / 2**20, threading.active_count(), process.num_fds()
+
+some(200_000)
+before = measure()
+found = []
+for _ in range(4):
+    some(200_000)
+    found.append(measure())
+from mlobs.api import runtime
+assert not runtime.guard.errors, runtime.guard.errors
+print(before, found, flush=True)
+for memory, threads, files in found:
+    assert memory < before[0] + 100, (before, found)  # 125 bytes a call would be
+    assert threads == before[1]
+    assert files <= before[2] + 1
+"""
+
+
+def test_a_million_calls(sink: Sink) -> None:
+    """Mixed inputs, errors, keys and categories that never repeat, exported all the while: nothing grows, all arrive."""
+    environ = {**os.environ, "OTEL_EXPORTER_OTLP_ENDPOINT": sink.url}
+    done = subprocess.run([sys.executable, "-c", SCRIPT], env=environ, capture_output=True, text=True, timeout=280)
+    assert done.returncode == 0, done.stderr + done.stdout
+    assert "Traceback" not in done.stderr
+    assert sink.calls() == 1_000_000
+    assert len(sink.metrics) > 5
