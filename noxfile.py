@@ -1,4 +1,4 @@
-"""The test matrix: every supported Python, the lowest and the newest versions, and the wheel as a user gets it.
+"""The test matrix: every supported Python, the lowest and the newest versions, the wheel as a user gets it, and judges.
 
 `make test-matrix` runs all of it; a single one: `make test-matrix ARGS="-s lowest"`. An interpreter that is not there is
 skipped with its name; where the variable CI is set, that is a failure.

@@ -132,7 +132,7 @@ def importable(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(sys.modules[__name__], name, value, raising=False)
 
 
-@pytest.mark.usefixtures("importable")
+@pytest.mark.usefixtures("importable", "telemetry")
 @pytest.mark.parametrize("copied", [lambda x: pickle.loads(pickle.dumps(x)), copy.copy, copy.deepcopy])
 def test_functions_of_a_module_are_themselves_in_every_copy(copied: Any) -> None:
     """A pickle goes by the name; copies of instances, bound methods and partials work and share nothing they should not."""
