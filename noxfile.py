@@ -17,11 +17,15 @@ import nox
 
 PROJECT = nox.project.load_toml("pyproject.toml")
 TESTS = nox.project.dependency_groups(PROJECT, "test")
-# 3.13 is `newest`; the oldest, whatever it is that runs `make test`, and one between
-PYTHONS = ["3.10", "3.11", "3.12"]
+PYTHONS = ["3.10", "3.11", "3.12", "3.13"]
+COVERED = {"3.13", f"3.{sys.version_info.minor}"}  # by `newest`, and by `make test`, which runs on this very Python
 MOST = ("--ignore=tests/demo", "--ignore=tests/benchmarks")  # those two: run by `make test` and by `newest`
 FUZZ = {"MLOBS_EXAMPLES": "2000"}  # of hostile input a run, a fifth of what `make test` tries
 
+nox.options.sessions = [
+    *(f"tests-{version}" for version in PYTHONS if version not in COVERED),
+    *("lowest", "newest", "wheel", "judge", "torch"),
+]
 nox.options.default_venv_backend = "virtualenv"
 nox.options.stop_on_first_error = False
 nox.options.download_python = "never"
