@@ -339,10 +339,12 @@ def test_tasks_given_anything_at_once(configuration: dict[str, Any], calls: list
         return await asyncio.gather(*(call(rows, other) for rows, other in given_), return_exceptions=True)
 
     given_ = [
-        (rows, problem if isinstance(problem, Exception) else answer) for rows, answer, problem, _ in each(calls, ANY)
+        (rows, problem if issubclass(type(problem), Exception) else answer)
+        for rows, answer, problem, _ in each(calls, ANY)
     ]
     given_ = [
-        (rows, None if isinstance(other, (StopIteration, StopAsyncIteration)) else other) for rows, other in given_
+        (rows, None if issubclass(type(other), (StopIteration, StopAsyncIteration)) else other)
+        for rows, other in given_
     ]
     with arena(strict=configuration["strict"], spans=configuration["spans"]) as seen:
         loop = asyncio.new_event_loop()  # asyncio.run shows its answers to the log
