@@ -58,7 +58,9 @@ class Workers:
         except subprocess.TimeoutExpired:
             with suppress(OSError):
                 os.killpg(process.pid, signal.SIGKILL)
-            process.wait()
+            # bounded: a signal that fell into the very moment in which `poll` took its lock has left it taken
+            with suppress(subprocess.TimeoutExpired):
+                process.wait(_GRACE)
 
     def wait(self) -> int:
         """Return the port once every worker serves."""
