@@ -19,7 +19,12 @@ def shape(text: str) -> str:
 def test_the_quickstart_prints_what_its_page_shows() -> None:
     """Names, counts and verdicts are those on the page, and nothing is said on standard error."""
     (shown,) = re.findall(r"```text\n(.*?)```", (FOLDER / "README.md").read_text("utf-8"), re.DOTALL)
-    environment = {**os.environ, "OTEL_METRICS_EXPORTER": "none", "OTEL_TRACES_EXPORTER": "none"}
+    environment = {
+        **os.environ,
+        "OTEL_METRICS_EXPORTER": "none",
+        "OTEL_TRACES_EXPORTER": "none",
+        "OMP_NUM_THREADS": "1",
+    }
     command = [sys.executable, "-W", "error", str(FOLDER / "quickstart.py")]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=60)
     assert (done.returncode, done.stderr) == (0, "")

@@ -167,3 +167,15 @@ def test_instant_arrays() -> None:
         assert bad == 0
     masked: Any = np.ma.array(np.array([1, 2], dtype="M8[s]"), mask=[False, True])
     assert np.array_equal(instants(masked)[0], [1.0, math.nan], equal_nan=True)
+
+
+@pytest.mark.parametrize("unit", ["W", "D", "3h", "s", "ms", "ns", "as"])
+def test_times_of_every_unit_at_the_ends_of_their_range(unit: str) -> None:
+    """The largest and least numbers of any unit are finite seconds, in order, and NaT is missing."""
+    raw = np.array([-(2**62), -1, 0, 1, 2**62, -(2**63)], np.int64)
+    for read, kind in ((numbers, "m8"), (instants, "M8")):
+        seconds, bad = read(raw.view(f"{kind}[{unit}]"))
+        assert bad == 0
+        assert np.isfinite(seconds[:-1]).all()
+        assert (np.diff(seconds[:-1]) > 0).all()
+        assert np.isnan(seconds[-1])

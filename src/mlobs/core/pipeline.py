@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import queue
+import socket
+import sys
 import threading
 import time
 from contextlib import suppress
@@ -110,6 +112,10 @@ class Pipeline:
             self._exporter = self._make_exporter()
             self._process.prepare()
             self.spans.prepare()
+        if "gevent" in sys.modules:
+            # gevent looks names up on threads of its own, and makes the first when first asked: at the end of the
+            # program, where the last export may be the first, Python makes no threads any more
+            socket.getaddrinfo("localhost", None)
 
     def _make_exporter(self) -> Exporter | None:
         from mlobs.otel.exporter import exporter

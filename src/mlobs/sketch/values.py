@@ -25,6 +25,10 @@ PLAIN = (float, int, np.floating, np.integer, np.bool_, type(None))
 MAYBE_NAN = (float, np.floating, Decimal)
 NUMPY_TIMES = (np.datetime64, np.timedelta64)
 NOT_REAL = (str, bytes, complex, np.complexfloating)
+# Units of numpy's times: seconds in each, and how many of each are a second.
+_LONGER = {"W": 604800.0, "D": 86400.0, "h": 3600.0, "m": 60.0, "s": 1.0}
+_SHORTER = {"ms": 1e3, "us": 1e6, "ns": 1e9, "ps": 1e12, "fs": 1e15, "as": 1e18}
+_UNITS = _LONGER.keys() | _SHORTER.keys()
 
 
 def is_missing(value: object) -> bool:
@@ -49,7 +53,7 @@ def numbers(values: Values) -> tuple[Floats, int]:
         if kind in "biuf":
             with np.errstate(over="ignore"):
                 return np.ascontiguousarray(values, dtype=np.float64), 0
-        if kind == "m" and np.datetime_data(values.dtype)[0] not in ("Y", "M"):  # a month has no number of seconds
+        if kind == "m" and np.datetime_data(values.dtype)[0] in _UNITS:  # a month has no number of seconds
             return _seconds(values), 0
         if kind in "USc":
             return np.full(len(values), NAN), len(values)
@@ -79,7 +83,12 @@ def instants(values: Values) -> tuple[Floats, int]:
     """
     values = unmasked(values)
     if isinstance(values, np.ndarray) and values.ndim == 1 and values.dtype.kind == "M":
-        return _seconds(values - np.datetime64(0, "s")), 0
+        if np.datetime_data(values.dtype)[0] not in _UNITS:  # months, years, or NaT without a unit
+            try:
+                values = values.astype("M8[s]")
+            except OverflowError:  # years beyond any calendar
+                return np.full(len(values), NAN), len(values)
+        return _seconds(values), 0
     return _each(plain_list(values), _instant)
 
 
@@ -102,8 +111,15 @@ def plain_list(values: Iterable[object]) -> list[Any]:
     return list(values)
 
 
-def _seconds(span: npt.NDArray[Any]) -> Floats:
-    return np.asarray(span / np.timedelta64(1, "s"), dtype=np.float64)
+def _seconds(times: npt.NDArray[Any]) -> Floats:
+    """Timedeltas in seconds, datetimes in seconds since 1970, of any unit but months and years; NaT is NaN.
+
+    numpy's own conversion goes through whole seconds, and has not room for as many as there are in the largest days.
+    """
+    unit, count = np.datetime_data(times.dtype)
+    whole = times.astype(np.int64).astype(np.float64) * count
+    seconds = whole * _LONGER[unit] if unit in _LONGER else whole / _SHORTER[unit]
+    return np.where(np.isnat(times), NAN, seconds)
 
 
 def _each(raw: list[Any], convert: Callable[[Any], float]) -> tuple[Floats, int]:
