@@ -200,6 +200,43 @@ def test_a_version_too_old_is_left_alone_and_told(
         integrations.on(("own",))
 
 
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+def test_a_child_forked_while_a_thread_hooks_can_import(tmp_path: Path) -> None:
+    """Another thread is hooking a module when the process forks: the child hooks what it imports all the same."""
+    for name in ("slow_framework", "other_framework"):
+        (tmp_path / f"{name}.py").write_text("")
+    script = """
+    import os, threading
+    from importlib import metadata
+    from mlobs import api
+    from mlobs.core.integrations import Integrations
+    from mlobs.integration import Integration
+    inside, over = threading.Event(), threading.Event()
+    def slow(hooks):
+        inside.set()
+        over.wait(30)
+    hooked = []
+    made = Integration("own", "numpy", "1", {"slow_framework": slow, "other_framework": hooked.append})
+    entry = type("Entry", (), {"name": "own", "load": lambda self: made})()
+    metadata.entry_points = lambda group: [entry]
+    Integrations(api.runtime, api.registry).on(())
+    thread = threading.Thread(target=__import__, args=("slow_framework",))
+    thread.start()
+    inside.wait(30)
+    child = os.fork()
+    if child == 0:
+        import other_framework
+        os._exit(len(hooked))
+    print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+    over.set()
+    thread.join()
+    """
+    file = tmp_path / "program.py"
+    file.write_text(textwrap.dedent(script))
+    done = subprocess.run([sys.executable, str(file)], capture_output=True, text=True, check=False, timeout=60)
+    assert (done.returncode, done.stdout) == (0, "1\n"), done.stderr
+
+
 # ── zero code ───────────────────────────────────────────────────────────────────────────────────────────────────────
 
 SERVE = """

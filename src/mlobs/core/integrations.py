@@ -67,11 +67,10 @@ class Integrations:
         patches = Patches(self._runtime, self._registry)
 
         def imported(module: ModuleType) -> None:
-            """Never raises: it would fail the import."""
+            """Never raises: it would fail the import. Takes no lock: a child may be forked while a thread is in here."""
             try:
-                with self._lock:
-                    if not patches.over and self._supported(integration):
-                        integration.modules[module.__name__](patches)
+                if not patches.over and self._supported(integration):
+                    integration.modules[module.__name__](patches)
             except Exception as error:  # noqa: BLE001 - the framework works all the same
                 self._runtime.guard.error(f"integration {integration.name}", error)
 

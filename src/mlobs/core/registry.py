@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 import weakref
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -21,19 +20,20 @@ class Registration(NamedTuple):
 
 
 class Registry:
-    """Objects by identity, not by equality; an object that is gone is forgotten, and none is kept alive or changed."""
+    """Objects by identity, not by equality; an object that is gone is forgotten, and none is kept alive or changed.
+
+    Without a lock, for the garbage collector calls in at any time, in a forked child too: each change is one step.
+    """
 
     def __init__(self) -> None:
         self._known: dict[int, tuple[weakref.ref[Any], Registration]] = {}
-        self._lock = threading.RLock()
 
     def add(self, thing: object, registration: Registration) -> None:
         """Remember ``thing``. Raises ConfigurationError where it cannot be referred to weakly."""
         key = id(thing)
 
         def forget(_: weakref.ref[Any]) -> None:
-            with self._lock:
-                self._known.pop(key, None)
+            self._known.pop(key, None)
 
         try:
             reference = weakref.ref(thing, forget)
@@ -43,8 +43,7 @@ class Registry:
                 "Name the model where it is called: mlobs.observe(model=…, version=…)."
             )
             raise ConfigurationError(message) from error
-        with self._lock:
-            self._known[key] = (reference, registration)
+        self._known[key] = (reference, registration)
 
     def get(self, thing: object) -> Registration | None:
         """What is known of ``thing``."""

@@ -37,9 +37,8 @@ class Runtime(State):
     def _renew(self) -> None:
         """What may be made again while counts go on: the two threads."""
         self.started = False
-        self._starting = [
-            None
-        ]  # whoever takes it starts the threads; a signal handler's call must not wait for another
+        # whoever takes it starts the threads; a call that a signal handler makes must not wait for another
+        self._starting = [None]
         self.folder = Folder(self, self.tracing.end)
         self.pipeline = Pipeline(self, self.folder.fold)
 
