@@ -63,7 +63,7 @@ class Folder:
         """Fold every monitor now, in this thread; how many calls that was. Raises nothing but what is no Exception."""
         state = self._state
         folded = 0
-        if state.counting._is_owned():  # type: ignore[attr-defined]  # noqa: SLF001 - the standard library's own Condition asks so
+        if state.counts_here:
             return 0  # a signal handler or a __del__ predicts amid a fold of its own thread, which will take it along
         # whoever held the lock when the interpreter began to end will never give it back
         if not state.counting.acquire(blocking=not sys.is_finalizing()):

@@ -31,7 +31,7 @@ class Runtime(State):
         super().__init__(settings, clock)
         self.over = False
         self.tracing = Tracing(lambda: self.pipeline.spans, self.start, self.fold)
-        self.termination = Termination(lambda: self.settings, self.flush)
+        self.termination = Termination(lambda: self.settings, self.flush, lambda: self.counts_here)
         self._renew()
 
     def _renew(self) -> None:

@@ -49,6 +49,11 @@ class State(ABC):
         self.export_seconds = 0.0
 
     @property
+    def counts_here(self) -> bool:
+        """Whether this thread holds the counting lock: a signal handler or a ``__del__`` may find that it does."""
+        return self.counting._is_owned()  # type: ignore[attr-defined,no-any-return]  # noqa: SLF001 - the standard library's own Condition asks so
+
+    @property
     def settings(self) -> Settings:
         """The settings in force; the environment is read when they are first needed."""
         if self._settings is None:

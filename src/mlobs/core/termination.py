@@ -13,7 +13,6 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from mlobs.core.folder import Folder
 from mlobs.core.guard import Guard
 from mlobs.core.ring import Ring
 
@@ -31,7 +30,7 @@ _MASKS: Final = re.compile(rb"^Sig(?:Ign|Cgt):\s*([0-9a-f]+)", re.MULTILINE)
 
 # whoever is in one of these may hold a lock that an export waits for
 _HOLDING: Final = frozenset(
-    function.__code__.co_filename for function in (Folder.fold, Guard.tell, Ring.take, logging.Logger.handle)
+    function.__code__.co_filename for function in (Guard.tell, Ring.take, logging.Logger.handle)
 )
 
 
@@ -43,9 +42,13 @@ class Termination:
     signal again, as uvicorn does, is followed: the default action it goes back to is stood in for.
     """
 
-    def __init__(self, settings: Callable[[], Settings], flush: Callable[[float], object]) -> None:
+    def __init__(
+        self, settings: Callable[[], Settings], flush: Callable[[float], object], counts_here: Callable[[], bool]
+    ) -> None:
+        """``counts_here`` says whether the interrupted thread holds the lock under which counts are read."""
         self._settings = settings
         self._flush = flush
+        self._counts_here = counts_here
         self._theirs: weakref.ref[Any] | None = None
         self._asked = 0.0
         self._handler = self._handle  # one object: getsignal is compared with it
@@ -80,7 +83,7 @@ class Termination:
 
     def _handle(self, number: int, frame: FrameType | None) -> None:
         """The handler: ask for an export, wait for it a bounded time, end as if there had been no handler."""
-        if _holds(frame):
+        if self._counts_here() or _holds(frame):
             now = time.monotonic()
             self._asked = self._asked or now
             if now - self._asked < _DEFERRED:
