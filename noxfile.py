@@ -48,7 +48,7 @@ def tests(session: nox.Session) -> None:
 def lowest(session: nox.Session) -> None:
     """Run the core's tests on the lowest versions that pyproject.toml promises."""
     extras = PROJECT["project"]["optional-dependencies"]
-    promised = ("auto", "profile", "prometheus", "sklearn")
+    promised = ("auto", "gpu", "profile", "prometheus", "redis", "sklearn", "tickets")
     floors = [*PROJECT["project"]["dependencies"], *(floor for extra in promised for floor in extras[extra])]
     constraints = Path(session.create_tmp(), "lowest.txt")
     constraints.write_text("\n".join(floor.replace(">=", "==") for floor in floors), encoding="utf-8")

@@ -5,14 +5,15 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from mlobs.otel.names import ATTRIBUTES, INSTRUMENTS
+from mlobs.otel import machine, names
 
 TARGET = Path(__file__).with_name("telemetry.md")
 
 HEAD = """\
 # Telemetry
 
-Everything that mlobs emits. This page is made from `src/mlobs/otel/names.py` by `make telemetry`.
+Everything that mlobs emits. This page is made from `src/mlobs/otel/names.py` and
+`src/mlobs/otel/machine.py` by `make telemetry`.
 
 A Prometheus label is the attribute with its dots turned to underscores: `model.name` is `model_name`.
 
@@ -34,9 +35,11 @@ def page() -> str:
     """Return the whole page."""
     metrics = (
         f"| `{one.name}` | {one.kind} | `{one.unit}` | {', '.join(f'`{key}`' for key in one.attributes)} | {one.description} |\n"
-        for one in INSTRUMENTS
+        for one in (*names.INSTRUMENTS, *machine.INSTRUMENTS)
     )
-    attributes = (f"| `{key}` | {description} |\n" for key, description in ATTRIBUTES.items())
+    attributes = (
+        f"| `{key}` | {description} |\n" for key, description in {**names.ATTRIBUTES, **machine.ATTRIBUTES}.items()
+    )
     return HEAD + "".join(metrics) + ATTRIBUTES_HEAD + "".join(attributes)
 
 

@@ -2,7 +2,9 @@
 
 from mlobs.api import asgi, configure, drift, flush, instrument, observe, register, shutdown, uninstrument, wsgi
 from mlobs.errors import ConfigurationError, MissingDependencyError, MlobsError, ProfileError, UnreadableError
+from mlobs.feedback import business, gpu_time, objective, outcome, quality, remember, ticket, tickets, variant
 from mlobs.profile import Profile
+from mlobs.release import Quality
 from mlobs.sketch import Drift
 
 __all__ = [
@@ -12,15 +14,25 @@ __all__ = [
     "MlobsError",
     "Profile",
     "ProfileError",
+    "Quality",
     "UnreadableError",
     "asgi",
+    "business",
     "configure",
     "drift",
     "flush",
+    "gpu_time",
     "instrument",
+    "objective",
     "observe",
+    "outcome",
+    "quality",
     "register",
+    "remember",
     "shutdown",
+    "ticket",
+    "tickets",
     "uninstrument",
+    "variant",
     "wsgi",
 ]

@@ -184,6 +184,15 @@ def configure(
     export_timeout: float | None = None,
     flush_timeout: float | None = None,
     flush_on_sigterm: bool | None = None,
+    ticket_keys: Sequence[str] | None = None,
+    ticket_ttl: float | None = None,
+    outcome_memory: int | None = None,
+    join_store: str | None = None,
+    join_ttl: float | None = None,
+    join_entries: int | None = None,
+    cpu_price: float | None = None,
+    gpu_price: float | None = None,
+    currency: str | None = None,
     metric_exporter: MetricExporter | None = None,
     tracer_provider: TracerProvider | None = None,
 ) -> None:
@@ -194,7 +203,9 @@ def configure(
     models observed from now on. Raises ConfigurationError for a value that cannot hold.
     """
     given = {key: value for key, value in locals().items() if value is not None}
-    for key in ("windows", "duration_bounds"):
+    if isinstance(ticket_keys, str):
+        given["ticket_keys"] = [ticket_keys]
+    for key in ("windows", "duration_bounds", "ticket_keys"):
         if key in given:
             given[key] = tuple(given[key])
     runtime.configure(from_environment().changed(**given))

@@ -9,12 +9,15 @@ from typing import TYPE_CHECKING
 import pytest
 
 import mlobs
-from mlobs.otel.names import ATTRIBUTES, INSTRUMENTS, Instrument
+from mlobs.otel import machine, names
+from mlobs.otel.names import Instrument
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 ROOT = Path(__file__).parents[2]
+INSTRUMENTS = (*names.INSTRUMENTS, *machine.INSTRUMENTS)
+ATTRIBUTES = {**names.ATTRIBUTES, **machine.ATTRIBUTES}
 NAMES = {*(instrument.name for instrument in INSTRUMENTS), *ATTRIBUTES}
 KINDS = {"counter", "updowncounter", "gauge", "histogram", "exponential"}
 
@@ -87,5 +90,6 @@ def test_names_follow_the_rules(instrument: Instrument) -> None:
 
 def test_names_are_told_once() -> None:
     """No metric has two entries."""
-    names = [instrument.name for instrument in INSTRUMENTS]
-    assert len(names) == len(set(names))
+    told = [instrument.name for instrument in INSTRUMENTS]
+    assert len(told) == len(set(told))
+    assert not names.ATTRIBUTES.keys() & machine.ATTRIBUTES.keys()

@@ -18,7 +18,7 @@ from opentelemetry.sdk.trace.export import BatchSpanProcessor
 
 from mlobs.demo.ledger import INSTANCE, Ledger
 from mlobs.demo.receiver import Receiver
-from mlobs.otel import names
+from mlobs.otel import machine, names
 
 
 class Process:
@@ -31,8 +31,8 @@ class Process:
         meter = self._provider.get_meter("mlobs")
         self.duration = meter.create_histogram(names.PREDICTION_DURATION.name, "s")
         self.observations = meter.create_counter(names.FEATURE_OBSERVATIONS.name)
-        self.memory = meter.create_up_down_counter(names.PROCESS_MEMORY_USAGE.name)
-        self.cpu = meter.create_gauge(names.PROCESS_CPU_UTILIZATION.name)
+        self.memory = meter.create_up_down_counter(machine.PROCESS_MEMORY_USAGE.name)
+        self.cpu = meter.create_gauge(machine.PROCESS_CPU_UTILIZATION.name)
 
     def export(self) -> ExportMetricsServiceRequest:
         data = self.reader.get_metrics_data()
@@ -74,8 +74,8 @@ def test_readings_are_the_newest(processes: tuple[Process, Process]) -> None:
     process.duration.record(0.002)
     for amount in (100, 50):
         process.memory.add(amount)
-        process.cpu.set(amount / 1000, {names.CPU_MODE: "user"})
-        process.cpu.set(0.2, {names.CPU_MODE: "system"})
+        process.cpu.set(amount / 1000, {machine.CPU_MODE: "user"})
+        process.cpu.set(0.2, {machine.CPU_MODE: "system"})
         ledger.metrics(process.export())
     (worker,) = ledger.totals().workers
     assert worker.memory == 150

@@ -9,14 +9,14 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 import mlobs
-from mlobs.otel.names import INSTRUMENTS
+from mlobs.otel import machine, names
 from mlobs.otel.scrape import ScrapeExporter, metric_name
 from mlobs.testing import Telemetry
 
 
 def test_names_are_the_collectors() -> None:
     """Dots, units and suffixes as in OpenTelemetry's translation; the design's names among them."""
-    found = {instrument.name: metric_name(instrument) for instrument in INSTRUMENTS}
+    found = {instrument.name: metric_name(instrument) for instrument in (*names.INSTRUMENTS, *machine.INSTRUMENTS)}
     assert found["mlobs.prediction.duration"] == "mlobs_prediction_duration_seconds"
     assert found["mlobs.prediction.cpu.time"] == "mlobs_prediction_cpu_time_seconds"
     assert found["mlobs.feature.observations"] == "mlobs_feature_observations"

@@ -33,6 +33,20 @@ def monitor(
     return found
 
 
+def models() -> object:
+    """The models of this process, a mapping that is another one only in tests."""
+    return _home[0].models
+
+
+def branch(monitor: Monitor, variant: str) -> Monitor:
+    """The monitor of the same operation of a variant, with the same reference."""
+    runtime = _home[0]
+    model = monitor.model
+    found = runtime.monitor(runtime.model(model.identity._replace(variant=variant), model.profile), monitor.operation)
+    found.capture |= monitor.capture
+    return found
+
+
 def tracing() -> Tracing:
     """The span policy of this process."""
     return _home[0].tracing

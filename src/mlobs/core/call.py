@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 import time
-from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, Final
 
 from opentelemetry import context as otel_context
@@ -16,6 +15,7 @@ from opentelemetry import trace
 
 from mlobs.columns import LARGE, kind_of
 from mlobs.core.guard import name_of
+from mlobs.core.inside import INSIDE, LAST, hand
 from mlobs.core.locate import ABSENT
 from mlobs.core.monitor import Extra, Failure
 from mlobs.core.ring import NOTHING, Left, Part, sane
@@ -31,26 +31,6 @@ if TYPE_CHECKING:
     from mlobs.core.monitor import Monitor
     from mlobs.core.tracing import Tracing
 
-
-class Inside:
-    """Whether an observed call is already running in this context: only the outermost counts.
-
-    The methods of a context variable. It cannot be pickled, and this, which observed functions hold, can.
-    """
-
-    __slots__ = ("get", "reset", "set")
-
-    def __init__(self) -> None:
-        variable: ContextVar[bool] = ContextVar("mlobs_inside", default=False)
-        self.get = variable.get
-        self.set = variable.set
-        self.reset = variable.reset
-
-    def __reduce__(self) -> str:
-        return "INSIDE"
-
-
-INSIDE: Final = Inside()
 
 _FRAMES: Final = 50
 _HERE: Final = os.path.dirname(__file__)  # noqa: PTH120 - compared with the interpreter's own strings
@@ -99,6 +79,8 @@ def failed(
 ) -> None:
     """Leave the record of a call that raised. Never raises, whatever the exception is like."""
     try:
+        if monitor.hands:
+            LAST.set(None)  # whoever asks for a ticket now must not get the one of the call before
         frames: list[tuple[str, int, str]] = []
         traceback = error.__traceback__
         while traceback is not None and len(frames) < _FRAMES:
@@ -177,12 +159,12 @@ class Call:
             raise
         self.began = time.perf_counter_ns()
 
-    def enter(self) -> tuple[Token[bool], object, int]:
+    def enter(self) -> tuple[Token[Any], object, int]:
         """Into the user's code: observed calls made from there are inner ones, and the span is current."""
         token = None if self.span_context is None else otel_context.attach(self.span_context)
-        return INSIDE.set(True), token, time.perf_counter_ns()
+        return INSIDE.set(self.monitor), token, time.perf_counter_ns()
 
-    def leave(self, tokens: tuple[Token[bool], Any, int]) -> None:
+    def leave(self, tokens: tuple[Token[Any], Any, int]) -> None:
         """Out of the user's code."""
         self.spent += time.perf_counter_ns() - tokens[2]
         try:
@@ -199,6 +181,8 @@ class Call:
             monitor = self.monitor
             given = keep(answer, monitor)
             kept = self.kept
+            if monitor.hands:
+                hand(monitor, answer, self.began + self.spent)
             ring = monitor.ring
             if ring.waiting >= ring.brim:
                 kept, given = crowded(monitor, self.tracing, kept, given)

@@ -15,8 +15,10 @@ from opentelemetry import trace
 
 from mlobs.columns import LARGE, kind_of
 from mlobs.core import streams
-from mlobs.core.call import INSIDE, Call, crowded, failed, keep
+from mlobs.core.branches import Branches
+from mlobs.core.call import Call, crowded, failed, keep
 from mlobs.core.guard import name_of
+from mlobs.core.inside import INSIDE, Variant, hand
 from mlobs.core.monitor import Extra
 from mlobs.core.ring import NOTHING, Left
 
@@ -42,30 +44,46 @@ def wrap(
     function: Callable[..., Any], monitor: Monitor, tracing: Tracing, where: tuple[int, str | None, Locate]
 ) -> Callable[..., Any]:
     """``function`` observed, with its own name, signature and kind (plain, coroutine, generator, async generator)."""
-    observed = _wrap(function, monitor, tracing, where)
+    branches = Branches(monitor, functools.partial(_branch, function, tracing, where))
+    observed = _wrap(function, monitor, tracing, where, branches)
     observed.__mlobs__ = True  # type: ignore[attr-defined]  # an integration leaves it as it is
     return observed
 
 
-def _wrap(
-    function: Callable[..., Any], monitor: Monitor, tracing: Tracing, where: tuple[int, str | None, Locate]
+def _branch(
+    function: Callable[..., Any], tracing: Tracing, where: tuple[int, str | None, Locate], monitor: Monitor
 ) -> Callable[..., Any]:
+    return _wrap(function, monitor, tracing, where)
+
+
+def _wrap(
+    function: Callable[..., Any],
+    monitor: Monitor,
+    tracing: Tracing,
+    where: tuple[int, str | None, Locate],
+    branches: Branches | None = None,
+) -> Callable[..., Any]:
+    """``function`` observed; without ``branches`` it is one, and counts as what it is under every variant."""
     if isinstance(function, functools.partial):
         inner = function.func
     else:
         inner = function if inspect.isroutine(function) else getattr(function, "__call__", function)  # noqa: B004 - a callable object
-    args = (function, monitor, tracing, where[2])
+    args = (function, monitor, tracing, where[2], branches)
     if inspect.iscoroutinefunction(inner):
         return _wrap_coroutine(*args)
     if inspect.isasyncgenfunction(inner):
         return streams.wrap_async_generator(*args)
     if inspect.isgeneratorfunction(inner):
         return streams.wrap_generator(*args)
-    return _wrap_plain(function, monitor, tracing, where)
+    return _wrap_plain(function, monitor, tracing, where, branches)
 
 
 def _wrap_plain(
-    function: Callable[..., Any], monitor: Monitor, tracing: Tracing, where: tuple[int, str | None, Locate]
+    function: Callable[..., Any],
+    monitor: Monitor,
+    tracing: Tracing,
+    where: tuple[int, str | None, Locate],
+    branches: Branches | None,
 ) -> Callable[..., Any]:
     position, name, locate = where
     if name is None:
@@ -86,8 +104,11 @@ def _wrap_plain(
 
     @functools.wraps(function)
     def observed(*args: Any, **kwargs: Any) -> Any:
-        if monitor.off or inside.get():
-            return function(*args, **kwargs)
+        if monitor.off or (within := inside.get()):
+            if monitor.off or type(within) is not Variant:
+                return function(*args, **kwargs)
+            if branches is not None:
+                return branches.find(within)(*args, **kwargs)
         ordinal = next(monitor.started)
         if current_span() is not trace.INVALID_SPAN or not ordinal % monitor.span_every:
             return _rare(function, monitor, tracing, locate, args, kwargs, ordinal)
@@ -107,10 +128,12 @@ def _wrap_plain(
         except BaseException as error:  # Ctrl-C while we look: it is the caller's, and the call ends here
             failed(monitor, clock(), 0, -1, nothing, None, error)
             raise
-        cpu = -1
+        cpu = others = -1
         if not ordinal % monitor.cpu_every:
+            if not ordinal % monitor.pool_every:
+                others = monitor.others()
             cpu = cpu_clock()
-        token = inside.set(True)
+        token = inside.set(monitor)
         began = clock()
         try:
             answer = function(*args, **kwargs)
@@ -123,6 +146,8 @@ def _wrap_plain(
         inside.reset(token)
         if cpu >= 0:
             cpu = cpu_clock() - cpu
+            if others >= 0:
+                monitor.pooled(others, cpu, took)
         try:
             if answer is None:
                 given = nothing
@@ -136,6 +161,8 @@ def _wrap_plain(
         except BaseException as error:
             failed(monitor, began, took, cpu, kept, None, error)
             raise
+        if monitor.hands:
+            hand(monitor, answer, began + took)
         ring = monitor.ring
         if len(ring.took) >= ring.brim:
             kept, given = crowded(monitor, tracing, kept, given)
@@ -164,7 +191,11 @@ def _rare(
 ) -> Any:
     """A plain call that may have a live span."""
     call = Call(monitor, tracing, locate, args, kwargs, ordinal)
-    cpu = time.thread_time_ns() if not ordinal % monitor.cpu_every else -1
+    cpu = others = -1
+    if not ordinal % monitor.cpu_every:
+        if not ordinal % monitor.pool_every:
+            others = monitor.others()
+        cpu = time.thread_time_ns()
     tokens = call.enter()
     try:
         answer = function(*args, **kwargs)
@@ -175,17 +206,26 @@ def _rare(
     call.leave(tokens)
     if cpu >= 0:
         call.cpu = time.thread_time_ns() - cpu
+        if others >= 0:
+            monitor.pooled(others, call.cpu, call.spent)
     call.done(answer)
     return answer
 
 
 def _wrap_coroutine(
-    function: Callable[..., Awaitable[Any]], monitor: Monitor, tracing: Tracing, locate: Locate
+    function: Callable[..., Awaitable[Any]],
+    monitor: Monitor,
+    tracing: Tracing,
+    locate: Locate,
+    branches: Branches | None,
 ) -> Callable[..., Any]:
     @functools.wraps(function)
     async def observed(*args: Any, **kwargs: Any) -> Any:
-        if monitor.off or INSIDE.get():
-            return await function(*args, **kwargs)
+        if monitor.off or (within := INSIDE.get()):
+            if monitor.off or type(within) is not Variant:
+                return await function(*args, **kwargs)
+            if branches is not None:
+                return await branches.find(within)(*args, **kwargs)
         call = Call(monitor, tracing, locate, args, kwargs)
         tokens = call.enter()
         try:

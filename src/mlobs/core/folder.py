@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING
 from mlobs.core.guard import passes
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from mlobs.core.monitor import After
     from mlobs.core.state import State
 
@@ -18,8 +20,9 @@ if TYPE_CHECKING:
 class Folder:
     """Folds every ``fold_interval`` seconds, or when a ring calls for it."""
 
-    def __init__(self, state: State, after: After) -> None:
+    def __init__(self, state: State, after: After, roll: Callable[[float], object]) -> None:
         self._state = state
+        self._roll = roll
         self._after = after
         # an Event's lock may be held by the very call that a signal interrupts
         self._called: queue.SimpleQueue[None] = queue.SimpleQueue()
@@ -73,6 +76,7 @@ class Folder:
             now = state.clock()
             for model in list(state.models.values()):
                 model.roll(now)
+            self._roll(now)
             for monitor in list(state.monitors.values()):
                 try:
                     folded += monitor.fold(self._after, now)

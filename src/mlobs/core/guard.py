@@ -25,6 +25,17 @@ _MEANINGS = {
     "fold_failed": "rows whose counting failed inside mlobs; mlobs.sdk.errors has the cause",
     "rejected": "the receiver took the request but refused some points",
     "model_limit": "more models than settings.max_models; the rest are counted as one",
+    "ticket_key": "a ticket was asked for, and no key seals it. Try: mlobs.configure(ticket_keys=[…]) with 32 bytes in hex, "
+    "as `openssl rand -hex 32` prints them",
+    "ticket_call": "a ticket or an id was given for no call: none was observed in this task or thread, or the last failed",
+    "ticket_header": "predictions of a request with more rows than go into a header. Take mlobs.tickets() into the answer",
+    "id_rows": "ids that are not as many as the rows of the answer",
+    "business_value": "business events whose value is no finite number",
+    "business_currency": "business events whose value has no currency, or none of three letters",
+    "business_kpi": "business events whose name is no text, or more names than 50",
+    "business_model": "business events without a ticket, a model or a call",
+    "business_duplicate": "business events whose event_id came before",
+    "gpu_time": "GPU time that is no number of seconds, or of no call",
 }
 
 

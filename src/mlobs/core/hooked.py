@@ -12,8 +12,8 @@ import copy
 import functools
 from typing import TYPE_CHECKING, Any, Final
 
-from mlobs.core.call import INSIDE
 from mlobs.core.calls import wrap
+from mlobs.core.inside import INSIDE, counts
 from mlobs.core.locate import locate
 from mlobs.core.model import Identity
 
@@ -65,7 +65,7 @@ class Suppressed(Hooked):
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Call the original; observed calls made from there are inner ones."""
-        if self.switch.off or INSIDE.get():
+        if self.switch.off or not counts():
             return self.original(*args, **kwargs)
         token = INSIDE.set(True)
         try:
@@ -90,7 +90,7 @@ class Method(Hooked):
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Call the original, observed as the instance's model where this is the outermost call."""
-        if self.switch.off or not args or INSIDE.get():
+        if self.switch.off or not args or not counts():
             return self.original(*args, **kwargs)
         return self._find(args[0])(*args, **kwargs)
 

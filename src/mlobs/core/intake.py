@@ -14,16 +14,19 @@ if TYPE_CHECKING:
 
     from mlobs.columns import Block
     from mlobs.core.guard import Guard
+    from mlobs.core.model import Model
     from mlobs.core.observations import Observations
 
 
 class Intake:
-    """Fills the observations of one role. The caller holds the counting lock.
+    """Fills the observations of one role: a model's inputs, or, by the model itself, its answers.
+
+    The caller holds the counting lock.
 
     ``features`` is how many columns a row is known to have, None where nobody knows.
     """
 
-    def __init__(self, into: Observations, features: int | None, guard: Guard) -> None:
+    def __init__(self, into: Observations | Model, features: int | None, guard: Guard) -> None:
         self._into = into
         self._features = features
         self._guard = guard

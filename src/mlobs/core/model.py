@@ -8,6 +8,7 @@ import numpy as np
 
 from mlobs.core import window
 from mlobs.core.observations import Observations
+from mlobs.core.scores import Scores
 from mlobs.core.window import Window
 from mlobs.otel import names
 from mlobs.otel.points import Attributes, Numbers, Points
@@ -18,8 +19,10 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from mlobs.columns import Block
     from mlobs.core.guard import Guard
     from mlobs.profile import Profile
+    from mlobs.release.objective import Objective
     from mlobs.sketch import Drift
 
 _VERDICTS: Final = {"insufficient": -1, "stable": 0, "drifting": 1, "drifted": 2}
@@ -47,9 +50,11 @@ class Model:
         spans: Sequence[float],
         guard: Guard,
         limit: int,
+        objective: Objective | None = None,
     ) -> None:
         self.identity = identity
         self.profile = profile
+        self._spans = spans
         self.attributes = Attributes(
             (names.MODEL_NAME, identity.name),
             (names.MODEL_VERSION, identity.version),
@@ -60,9 +65,32 @@ class Model:
             names.ROLE_OUTPUT, profile.outputs if profile else (), self.attributes, guard, limit
         )
         self.windows = tuple(Window(span) for span in spans)
+        self.scores: Scores | None = None
+        self.objective: Objective | None = None
+        self.handed = False  # tickets of its calls may be asked for
         self.drifting = False
         self._info = self.attributes.extended((names.PROFILE_ID, profile.id if profile else ""))
         self._window_attributes: dict[tuple[float, str, str], Attributes] = {}
+        self.judge(objective)
+
+    def judge(self, objective: Objective | None) -> None:
+        """What its predictions are judged by, from now on; scores of a classifier are counted."""
+        self.objective = objective
+        if objective is None:
+            return
+        self.handed = True
+        if objective.task not in ("binary", "multiclass"):
+            self.scores = None
+        elif self.scores is None:
+            self.scores = Scores(self.attributes, objective, self._spans)
+        else:
+            self.scores.objective = objective
+
+    def add(self, block: Block) -> None:
+        """Count a block of answers."""
+        self.outputs.add(block)
+        if self.scores is not None:
+            self.scores.add(block)
 
     def total(self) -> NDArray[np.int64]:
         """All counts since the start: those of the inputs, then those of the outputs."""
@@ -74,6 +102,8 @@ class Model:
             total = self.total()
             for rotating in self.windows:
                 rotating.roll(now, total)
+        if self.scores is not None:
+            self.scores.roll(now)
 
     def drift(self, span: float | None = None) -> list[Drift]:
         """The verdict on every feature, over the window of this length or, with None, since the start."""
@@ -96,6 +126,8 @@ class Model:
         yield from self.inputs.collect()
         yield from self.outputs.collect()
         yield from self.inputs.collect_violations(self.attributes)
+        if self.scores is not None:
+            yield from self.scores.collect()
         if self.profile is not None:
             for rotating in self.windows:
                 yield from self._collect_drift(rotating)

@@ -9,11 +9,13 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from mlobs.core import again
-from mlobs.core.histogram import Histogram
+from mlobs.core.budget import Budget
 from mlobs.core.intake import Intake
 from mlobs.core.ring import Ring, drain
 from mlobs.core.settings import ROWS_BOUNDS
+from mlobs.core.work import Work
 from mlobs.otel import names
+from mlobs.otel.histogram import Histogram
 from mlobs.otel.points import Attributes, Exemplar, Numbers, Points
 
 if TYPE_CHECKING:
@@ -28,6 +30,7 @@ if TYPE_CHECKING:
 _ERROR_TYPES: Final = 50  # a model that raises more kinds of errors has the rest under OpenTelemetry's own "_OTHER"
 _LONG: Final = 200e-6  # seconds; from here on reading the CPU clock on every call is lost in the call itself
 _SAMPLED: Final = 64  # else on one call in so many
+_POOLED: Final = 16  # of those, how many are asked what the process' other threads worked meanwhile
 _NEVER: Final = 2**62
 _SLOW_FACTOR: Final = 4
 _SLOW_LEAST: Final = 0.005
@@ -78,10 +81,17 @@ class Monitor:
     """
 
     def __init__(
-        self, model: Model, operation: str, settings: Settings, guard: Guard, wake: Callable[[], None]
+        self,
+        model: Model,
+        operation: str,
+        settings: Settings,
+        guard: Guard,
+        wake: Callable[[], None],
+        budget: Budget | None = None,
     ) -> None:
         self.operation = operation
         self.guard = guard
+        self.budget = budget or Budget()
         self.capture: frozenset[str] = frozenset()
         self._settings = settings
         self._wake = wake
@@ -99,6 +109,7 @@ class Monitor:
         self.always = settings.spans == "always"
         self.spanless = settings.spans == "never"
         self.counts_down = self.span_every != _NEVER
+        self.hands = self.model.handed or settings.tickets
         self.slow = int((settings.slow or _SLOW_LEAST * 20) * 1e9)
         self._slow_is_given = settings.slow is not None
 
@@ -116,18 +127,48 @@ class Monitor:
         # read by the hot path: every how many calls something rare happens
         self.apply(settings)
         self.cpu_every = 1
+        self.pool_every = _POOLED
         self._durations: dict[str | None, tuple[Histogram, Attributes]] = {}
         self._bounds = settings.duration_bounds
         self._rows = 0
         self._batch = Histogram(ROWS_BOUNDS)
         self._ended = 0
         self._folded_at = math.inf
-        self._cpu = 0.0
-        self._cpu_sampled = [0, 0]  # ns of CPU, ns of duration
-        self._has_cpu = False
+        self.work = Work(self.budget)
+        self._alone = -1
         self.features = len(model.inputs.reference) or None
         self._inputs = Intake(model.inputs, self.features, self.guard)
-        self._answers = Intake(model.outputs, len(model.outputs.reference), self.guard)
+        self._answers = Intake(model, len(model.outputs.reference), self.guard)
+
+    # ── the caller's side: CPU time beside the caller's thread ──────────────────────────────────────────────────────
+
+    def others(self) -> int:
+        """The process' CPU clock in ns, where the call that asks is the only one running; else -1. Never raises."""
+        try:
+            self._alone = self.budget.alone()
+            return -1 if self._alone < 0 else time.process_time_ns()
+        except Exception as error:  # noqa: BLE001 - ours: a model was made meanwhile, say
+            self.guard.error("cpu", error)
+            return -1
+
+    def pooled(self, others: int, cpu: int, took: int) -> None:
+        """The call has ended: what the process worked meanwhile, less ``cpu``, was other threads'. Never raises."""
+        spent = time.process_time_ns() - others - cpu
+        try:
+            if self.budget.alone() == self._alone:  # nobody has called meanwhile
+                self.ring.pooled.append((max(0, spent), took))
+        except Exception as error:  # noqa: BLE001 - ours
+            self.guard.error("cpu", error)
+
+    @property
+    def begun(self) -> int:
+        """Calls that have begun."""
+        return int(repr(self.started)[6:-1])  # count(7): the only way to look without taking one
+
+    @property
+    def ended(self) -> int:
+        """Calls that have ended."""
+        return self._ended + self.ring.waiting
 
     # ── the fold: on mlobs' own thread ──────────────────────────────────────────────────────────────────────────────
 
@@ -141,7 +182,8 @@ class Monitor:
         self._ended += len(took) + len(rare)
         sampled = drain(ring.sampled)
         sampled.extend((record.cpu, record.took) for record in rare if record.cpu >= 0)
-        self._fold_cpu(sum(took) + sum(record.took for record in rare), sampled)
+        duration = sum(took) + sum(record.took for record in rare)
+        self.work.fold(duration, sampled, drain(ring.pooled), drain(ring.gpu), self._settings)
         self._durations_of(None)[0].add([ns * 1e-9 for ns in took])
         kept = drain(ring.kept)
         self._take(kept)
@@ -163,16 +205,6 @@ class Monitor:
         attributes = self.attributes if error is None else self.attributes.extended((names.ERROR_TYPE, error))
         found = self._durations[error] = (Histogram(self._bounds), attributes)
         return found
-
-    def _fold_cpu(self, duration: int, sampled: list[tuple[int, int]]) -> None:
-        for spent, took in sampled:
-            self._cpu_sampled[0] += spent
-            self._cpu_sampled[1] += took
-        if self._cpu_sampled[1]:
-            self._has_cpu = True
-            self._cpu += duration * 1e-9 * min(1.0, self._cpu_sampled[0] / self._cpu_sampled[1])
-        if self._cpu_sampled[1] > 10**12:
-            self._cpu_sampled = [part // 2 for part in self._cpu_sampled]
 
     def _take(self, kept: list[Any]) -> None:
         rows = self._inputs.take(kept)
@@ -228,6 +260,7 @@ class Monitor:
         total = int(histogram.counts.sum())
         if total:
             self.cpu_every = 1 if histogram.total / total >= _LONG else _SAMPLED
+            self.pool_every = self.cpu_every * _POOLED
         if not self._slow_is_given and total >= 100:
             self.slow = int(max(_SLOW_LEAST, _SLOW_FACTOR * histogram.quantile(0.99)) * 1e9)
         elapsed = now - self._folded_at
@@ -239,8 +272,8 @@ class Monitor:
 
     def active(self) -> int:
         """Calls that have begun and not ended."""
-        begun = int(repr(self.started)[6:-1])  # count(7): the only way to look without taking one
-        ended = self._ended + self.ring.waiting
+        begun = self.begun
+        ended = self.ended
         if ended > begun:  # calls that were running while the process forked end here without having begun here
             self._ended -= ended - begun
             return 0
@@ -254,8 +287,12 @@ class Monitor:
         yield Numbers(names.PREDICTION_ROWS, self.attributes, (self._rows,))
         yield self._batch.collect(names.PREDICTION_BATCH_SIZE, self.attributes)
         yield Numbers(names.PREDICTION_ACTIVE, self.attributes, (self.active(),))
-        if self._has_cpu:
-            yield Numbers(names.PREDICTION_CPU_TIME, self.attributes, (self._cpu,))
+        yield from self.work.collect(self.attributes, self._settings)
+
+    @property
+    def rows(self) -> int:
+        """Rows that its calls were given."""
+        return self._rows
 
 
 def _every(settings: Settings) -> int:

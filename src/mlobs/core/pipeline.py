@@ -16,15 +16,16 @@ from mlobs.otel import names
 from mlobs.otel.answer import Answer
 from mlobs.otel.points import NO_ATTRIBUTES, Attributes, Collected, Numbers, Points
 from mlobs.otel.spans import Spans
-from mlobs.resource import Process
+from mlobs.resource import peak_memory
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from opentelemetry.sdk.resources import Resource
 
     from mlobs.core.model import Model
     from mlobs.core.monitor import Monitor
+    from mlobs.core.outcomes import Outcomes
     from mlobs.core.state import State
     from mlobs.otel.exporter import Exporter
 
@@ -59,11 +60,11 @@ class _Request:
 class Pipeline:
     """Collects and exports every ``export_interval`` seconds, on flush, and at the end."""
 
-    def __init__(self, state: State, fold: Callable[[], object]) -> None:
+    def __init__(self, state: State, fold: Callable[[], object], outcomes: Outcomes) -> None:
         self._state = state
+        self._outcomes = outcomes
         self._fold = fold
         self._requests: queue.SimpleQueue[_Request] = queue.SimpleQueue()
-        self._process = Process()
         self._thread: threading.Thread | None = None
         self._resource: Resource | None = None
         self._exporter: Exporter | None = None
@@ -110,8 +111,9 @@ class Pipeline:
             from mlobs.otel import wire  # noqa: F401 - loaded here rather than at import
 
             self._exporter = self._make_exporter()
-            self._process.prepare()
+            self._state.resources.prepare()
             self.spans.prepare()
+            self._outcomes.tickets.ticketer()
         if "gevent" in sys.modules:
             # gevent looks names up on threads of its own, and makes the first when first asked: at the end of the
             # program, where the last export may be the first, Python makes no threads any more
@@ -246,11 +248,26 @@ class Pipeline:
                     points.extend(source.collect())
                 except Exception as error:  # noqa: BLE001 - ours; the others are sent all the same
                     state.guard.error("collect", error)
-        points.extend(self._process.collect())
+        for collect in (self._outcomes.collect, state.resources.collect, self._collect_memory):
+            try:
+                points.extend(collect())
+            except Exception as error:  # noqa: BLE001 - likewise
+                state.guard.error("collect", error)
         points.extend(self._collect_self())
         collected = Collected(state.begun, time.time_ns(), points)
         self._series = collected.series
         return collected
+
+    def _collect_memory(self) -> Iterator[Points]:
+        """The process' peak, where it is one model's."""
+        served = {
+            monitor.model.identity: monitor.model for monitor in list(self._state.monitors.values()) if monitor.ended
+        }
+        if len(served) == 1:
+            peak = peak_memory()
+            if peak is not None:
+                (model,) = served.values()
+                yield Numbers(names.MODEL_MEMORY_PEAK, model.attributes, (peak,))
 
     def _collect_self(self) -> list[Points]:
         guard = self._state.guard

@@ -14,6 +14,8 @@ from opentelemetry import context as otel_context
 from opentelemetry import trace
 from opentelemetry.propagators.textmap import Getter
 
+from mlobs.core import handed
+
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
     from types import ModuleType
@@ -21,7 +23,8 @@ if TYPE_CHECKING:
     from opentelemetry.context import Context
     from opentelemetry.propagators.textmap import TextMapPropagator
 
-    from mlobs.core.state import State
+    from mlobs.core.inside import Handed
+    from mlobs.core.runtime import Runtime
 
 _ASGI: Final = "opentelemetry.instrumentation.asgi"
 _WSGI: Final = "opentelemetry.instrumentation.wsgi"
@@ -31,7 +34,7 @@ _SERVED: Final = ("http", "websocket")
 class Requests:
     """Wraps applications. A request with a current span, or whose headers name none, is served as it is."""
 
-    def __init__(self, state: State) -> None:
+    def __init__(self, state: Runtime) -> None:
         self._state = state
         self.off = False  # what was wrapped is served as it is
         self._propagate: ModuleType | None = None
@@ -45,7 +48,7 @@ class Requests:
         """An ASGI application, or a method that is one: then its scope is the argument at ``position`` 1."""
         self._prepare()
 
-        async def served(*args: Any, **kwargs: Any) -> Any:  # noqa: ANN401 - passed on
+        async def traced(*args: Any, **kwargs: Any) -> Any:  # noqa: ANN401 - passed on
             found = self._of_scope(args[position] if len(args) > position else kwargs.get("scope"))
             if found is None:
                 return await application(*args, **kwargs)
@@ -56,13 +59,13 @@ class Requests:
                 if otel_context.get_current() is found:  # one thrown away half served ends in somebody else's context
                     otel_context.detach(token)
 
-        return served
+        return handed.asgi(traced, self._tickets, position)
 
     def wsgi(self, application: Callable[..., Iterable[bytes]], *, position: int = 0) -> Callable[..., Iterable[bytes]]:
         """A WSGI application, or a method that is one: then its environ is the argument at ``position`` 1."""
         self._prepare()
 
-        def served(*args: Any, **kwargs: Any) -> Iterable[bytes]:  # noqa: ANN401 - passed on
+        def traced(*args: Any, **kwargs: Any) -> Iterable[bytes]:  # noqa: ANN401 - passed on
             environ = args[position] if len(args) > position else kwargs.get("environ")
             found = self._of_environ(environ)
             if found is None:
@@ -76,7 +79,12 @@ class Requests:
                 return chunks
             return (_Sized if hasattr(type(chunks), "__len__") else _Chunks)(chunks, found)
 
-        return served
+        return handed.wsgi(traced, self._tickets, position)
+
+    def _tickets(self) -> Callable[[list[Handed]], str | None] | None:
+        """What makes the tickets of a request's calls; None where nobody wants them."""
+        settings = self._state.settings
+        return None if self.off or not settings.tickets or not settings.enabled else self._state.outcomes.tickets.header
 
     # ── whose span ──────────────────────────────────────────────────────────────────────────────────────────────────
 

@@ -75,6 +75,8 @@ class Ring:
         self.kept: list[Any] = []
         self.answers: list[Any] = []
         self.sampled: list[tuple[int, int]] = []  # ns of CPU, ns of duration
+        self.pooled: list[tuple[int, int]] = []  # ns of CPU of other threads, ns of duration
+        self.gpu: list[float] = []  # seconds
         self.rare: list[Any] = []
         self._calls = calls
         self._limit = min(calls, _AT_FIRST)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from mlobs.core.folder import Folder
 from mlobs.core.guard import Guard
+from mlobs.core.outcomes import Outcomes
 from mlobs.core.pipeline import Pipeline
 from mlobs.core.settings import Settings, from_environment
 from mlobs.core.state import State
@@ -30,6 +31,7 @@ class Runtime(State):
     def __init__(self, settings: Settings | None = None, clock: Callable[[], float] = time.monotonic) -> None:
         super().__init__(settings, clock)
         self.over = False
+        self.outcomes = Outcomes(self)
         self.tracing = Tracing(lambda: self.pipeline.spans, self.start, self.fold)
         self.termination = Termination(lambda: self.settings, self.flush, lambda: self.counts_here)
         self._renew()
@@ -39,8 +41,8 @@ class Runtime(State):
         self.started = False
         # whoever takes it starts the threads; a call that a signal handler makes must not wait for another
         self._starting = [None]
-        self.folder = Folder(self, self.tracing.end)
-        self.pipeline = Pipeline(self, self.folder.fold)
+        self.folder = Folder(self, self.tracing.end, self.outcomes.roll)
+        self.pipeline = Pipeline(self, self.folder.fold, self.outcomes)
 
     def monitor(self, model: Model, operation: str) -> Monitor:
         """The monitor of an operation; from the first one on SIGTERM is attended to."""
@@ -58,6 +60,7 @@ class Runtime(State):
 
     def configure(self, settings: Settings) -> None:
         """Take new settings. Counts go on; what was bound to the old settings is bound again."""
+        self.outcomes.tickets.prepare(settings)  # what is refused changes nothing
         self._settings = settings
         self._configured = True
         was_started = self.started
@@ -96,6 +99,7 @@ class Runtime(State):
 
     def shutdown(self, timeout: float) -> bool:
         """Flush and stop the threads; a later call starts them again."""
+        self.outcomes.close()
         if not self.started:
             return True
         delivered = self.pipeline.stop(timeout)
@@ -109,17 +113,21 @@ class Runtime(State):
     def isolated(self, settings: Settings, clock: Callable[[], float]) -> Iterator[None]:
         """Other settings, no models and another clock, until the block ends; for tests."""
         before = (self._settings, self.clock, self.models, self.monitors, self.guard)
+        judged = (self.objectives, self.hands, self.outcomes)
         configured, self._configured = self._configured, True
         self.shutdown(0)
         self._settings, self.clock, self.models, self.monitors = settings, clock, {}, {}
         self.guard = Guard()
         self.guard.strict = before[-1].strict
+        self.objectives, self.hands = {}, False
+        self.outcomes = Outcomes(self)
         self._renew()
         try:
             yield
         finally:
             self.shutdown(0)
             self._settings, self.clock, self.models, self.monitors, self.guard = before
+            self.objectives, self.hands, self.outcomes = judged
             self._configured = configured
             self._renew()
 
@@ -139,6 +147,7 @@ class Runtime(State):
         for (identity, _), monitor in self.monitors.items():
             monitor.renew(self.models[identity])
         self._begin(forked=True)
+        self.outcomes.renew()
         self._renew()
 
 

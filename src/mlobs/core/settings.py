@@ -51,6 +51,15 @@ class Settings:
     max_models: int = 1000
     ring_calls: int = 65536
     ring_bytes: int = 16 * 2**20
+    ticket_keys: tuple[str, ...] = field(default=(), repr=False)
+    ticket_ttl: float = 30 * 86400.0
+    outcome_memory: int = 100_000
+    join_store: str = "sqlite"
+    join_ttl: float = 30 * 86400.0
+    join_entries: int = 1_000_000
+    cpu_price: float = 0.0
+    gpu_price: float = 0.0
+    currency: str = "USD"
     metric_exporter: MetricExporter | None = None
     tracer_provider: TracerProvider | None = None
     environ: Mapping[str, str] = field(default_factory=dict, repr=False)
@@ -77,11 +86,33 @@ class Settings:
             "max_models",
             "ring_calls",
             "ring_bytes",
+            "ticket_ttl",
+            "outcome_memory",
+            "join_ttl",
+            "join_entries",
         ):
             if not getattr(self, name) > 0:
                 _refuse(name, getattr(self, name), "a positive number")
+        self._check_worth()
         if self.endpoint is not None and not self.endpoint.startswith(("http://", "https://")):
             _refuse("endpoint", self.endpoint, "a URL such as 'http://localhost:4318'")
+
+    def _check_worth(self) -> None:
+        """What outcomes and costs need."""
+        for name in ("cpu_price", "gpu_price"):
+            if not 0 <= getattr(self, name) < float("inf"):
+                _refuse(name, getattr(self, name), "the price of an hour, 0 or a positive, finite number")
+        if not (len(self.currency) == 3 and self.currency.isascii() and self.currency.isupper()):
+            _refuse("currency", self.currency, "three capital letters as ISO 4217 has them, e.g. 'EUR'")
+        if not isinstance(self.join_store, str) or not self.join_store:
+            _refuse(
+                "join_store", self.join_store, "'sqlite', a file's path, or a URL such as 'redis://localhost:6379/0'"
+            )
+
+    @property
+    def tickets(self) -> bool:
+        """Whether predictions can be given tickets."""
+        return bool(self.ticket_keys)
 
     def changed(self, **values: Any) -> Settings:  # noqa: ANN401 - the public verb's signature says which and what
         """These settings with some values replaced. Raises ConfigurationError."""
@@ -94,7 +125,7 @@ def _refuse(name: str, value: object, expected: str) -> None:
 
 
 def from_environment(environ: Mapping[str, str] | None = None) -> Settings:
-    """The settings that the OTEL_* variables ask for: the only place where the environment is read.
+    """The settings that the OTEL_* and MLOBS_* variables ask for: the only place where the environment is read.
 
     A variable that cannot hold is told in the log and the default is used.
     """
@@ -112,5 +143,7 @@ def from_environment(environ: Mapping[str, str] | None = None) -> Settings:
     return Settings(
         enabled=taken.get("OTEL_SDK_DISABLED", "").strip().lower() != "true",
         export_interval=interval,
+        ticket_keys=tuple(key.strip() for key in taken.get("MLOBS_TICKET_KEYS", "").split(",") if key.strip()),
+        join_store=taken.get("MLOBS_JOIN_STORE", "").strip() or "sqlite",
         environ=taken,
     )

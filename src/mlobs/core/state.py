@@ -7,16 +7,19 @@ import time
 from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, Final
 
+from mlobs.core.budget import Budget
 from mlobs.core.guard import Guard
 from mlobs.core.model import Identity, Model
 from mlobs.core.monitor import Monitor
 from mlobs.core.settings import Settings, from_environment
 from mlobs.otel.deltas import Deltas
+from mlobs.resource import Resources
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from mlobs.profile import Profile
+    from mlobs.release.objective import Objective
 
 _OTHER: Final = Identity("_OTHER")
 
@@ -34,6 +37,9 @@ class State(ABC):
         self.guard = Guard()
         self.models: dict[Identity, Model] = {}
         self.monitors: dict[tuple[Identity, str], Monitor] = {}
+        self.objectives: dict[tuple[str, str | None], Objective] = {}
+        self.hands = False  # every model's calls are kept for tickets
+        self.budget = Budget(lambda: self.monitors.values())  # noqa: PLW0108 - tests put another mapping in its place
         self._begin(forked=False)
 
     def _begin(self, *, forked: bool) -> None:
@@ -47,6 +53,8 @@ class State(ABC):
         self.deltas = Deltas()
         self.fold_seconds = 0.0
         self.export_seconds = 0.0
+        self.budget.renew()
+        self.resources = Resources(lambda place, error: self.guard.error(place, error))  # noqa: PLW0108 - a test has another guard
 
     @property
     def counts_here(self) -> bool:
@@ -98,13 +106,42 @@ class State(ABC):
             return found
 
     def _make(self, identity: Identity, profile: Profile | None) -> Model:
-        return Model(
+        model = Model(
             identity,
             profile,
             spans=self.settings.windows,
             guard=self.guard,
             limit=self.settings.max_features,
+            objective=self.objective(identity.name, identity.version),
         )
+        model.handed |= self.hands
+        return model
+
+    def hand(self) -> None:
+        """From now on every model's calls are kept until the next one of their context: ids are given to them."""
+        if not self.hands:
+            self.hands = True
+            with self._registering:
+                for model in self.models.values():
+                    model.handed = True
+            self._apply()
+
+    def objective(self, name: str, version: str) -> Objective | None:
+        """What a model's predictions are judged by: what its version has of its own, else what the model has."""
+        return self.objectives.get((name, version)) or self.objectives.get((name, None))
+
+    def judge(self, objective: Objective) -> None:
+        """From now on the model's predictions are judged by this."""
+        with self._registering:
+            self.objectives[objective.model, objective.version] = objective
+            models = list(self.models.values())
+            monitors = list(self.monitors.values())
+        with self.counting:
+            for model in models:
+                if model.identity.name == objective.model:
+                    model.judge(self.objective(*model.identity[:2]))
+        for monitor in monitors:
+            monitor.apply(self.settings)
 
     def monitor(self, model: Model, operation: str) -> Monitor:
         """The monitor of an operation of a model, made when first asked for."""
@@ -112,6 +149,6 @@ class State(ABC):
         with self._registering:
             found = self.monitors.get(key)
             if found is None:
-                found = Monitor(model, operation, self.settings, self.guard, self.wake)
+                found = Monitor(model, operation, self.settings, self.guard, self.wake, self.budget)
                 self.monitors[key] = found
             return found

@@ -8,26 +8,35 @@ from __future__ import annotations
 import functools
 from typing import TYPE_CHECKING, Any
 
-from mlobs.core.call import INSIDE, Call
+from mlobs.core.call import Call
+from mlobs.core.inside import INSIDE, Variant
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Awaitable, Callable, Generator
 
+    from mlobs.core.branches import Branches
     from mlobs.core.locate import Locate
     from mlobs.core.monitor import Monitor
     from mlobs.core.tracing import Tracing
 
 
 def wrap_generator(
-    function: Callable[..., Generator[Any, Any, Any]], monitor: Monitor, tracing: Tracing, locate: Locate
+    function: Callable[..., Generator[Any, Any, Any]],
+    monitor: Monitor,
+    tracing: Tracing,
+    locate: Locate,
+    branches: Branches | None,
 ) -> Callable[..., Any]:
     """A generator function, observed; send, throw, close and the returned value work as without mlobs."""
 
     @functools.wraps(function)
     def observed(*args: Any, **kwargs: Any) -> Generator[Any, Any, Any]:
+        if monitor.off or (within := INSIDE.get()):
+            if monitor.off or type(within) is not Variant:
+                return (yield from function(*args, **kwargs))
+            if branches is not None:
+                return (yield from branches.find(within)(*args, **kwargs))
         generator = function(*args, **kwargs)
-        if monitor.off or INSIDE.get():
-            return (yield from generator)
         call = Call(monitor, tracing, locate, args, kwargs)
         resume: Callable[..., Any] = generator.send
         given: Any = None
@@ -66,14 +75,22 @@ def wrap_generator(
 
 
 def wrap_async_generator(
-    function: Callable[..., AsyncGenerator[Any, Any]], monitor: Monitor, tracing: Tracing, locate: Locate
+    function: Callable[..., AsyncGenerator[Any, Any]],
+    monitor: Monitor,
+    tracing: Tracing,
+    locate: Locate,
+    branches: Branches | None,
 ) -> Callable[..., Any]:
     """An asynchronous generator function, observed likewise."""
 
     @functools.wraps(function)
     async def observed(*args: Any, **kwargs: Any) -> AsyncGenerator[Any, Any]:
-        generator = function(*args, **kwargs)
-        call = None if monitor.off or INSIDE.get() else Call(monitor, tracing, locate, args, kwargs)
+        within = INSIDE.get()
+        # under a variant the one that is observed under it is driven in the place of the function's own
+        varied = branches if type(within) is Variant and not monitor.off else None
+        generator = (function if varied is None else varied.find(within))(*args, **kwargs)
+        passed = varied is not None or monitor.off or (within and type(within) is not Variant)
+        call = None if passed else Call(monitor, tracing, locate, args, kwargs)
         resume: Callable[..., Awaitable[Any]] = generator.asend
         given: Any = None
         while True:

@@ -19,6 +19,7 @@ from opentelemetry.trace import SpanKind, Status, StatusCode
 
 from mlobs import columns
 from mlobs.core import again
+from mlobs.core.inside import INSIDE, Variant
 from mlobs.core.ring import Left, Part
 from mlobs.otel import names
 from mlobs.otel.points import sendable
@@ -64,6 +65,9 @@ class Tracing:
         if not wanted:
             return None, False
         span = self._start(monitor, None)
+        within = INSIDE.get()
+        if type(within) is Variant:
+            span.set_attributes(dict(within.flag))
         return (span, False) if span.is_recording() else (None, False)
 
     def _start(self, monitor: Monitor, start: int | None) -> Span:

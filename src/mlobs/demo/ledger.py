@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 from mlobs.demo.durations import Durations
 from mlobs.demo.totals import Totals, Worker
-from mlobs.otel import names
+from mlobs.otel import machine, names
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -124,9 +124,9 @@ class _Process:
             self._instance,
             self.calls(),
             self.calls(failed=True),
-            self.sum(names.PROCESS_CPU_UTILIZATION.name),
-            int(self.sum(names.PROCESS_MEMORY_USAGE.name)),
-            int(self.sum(names.PROCESS_THREAD_COUNT.name)),
+            self.sum(machine.PROCESS_CPU_UTILIZATION.name),
+            int(self.sum(machine.PROCESS_MEMORY_USAGE.name)),
+            int(self.sum(machine.PROCESS_THREAD_COUNT.name)),
             self._heard,
         )
 

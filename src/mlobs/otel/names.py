@@ -24,7 +24,18 @@ WINDOW: Final = "window"
 KIND: Final = "kind"
 REASON: Final = "reason"
 PROFILE_ID: Final = "profile.id"
-CPU_MODE: Final = "cpu.mode"
+PREDICTED: Final = "predicted"
+ACTUAL: Final = "actual"
+DIRECTION: Final = "direction"
+MEASURE: Final = "measure"
+KPI: Final = "kpi"
+CURRENCY: Final = "currency"
+HARDWARE: Final = "hardware"
+
+# on spans of calls whose variant a feature flag chose, as OpenTelemetry names them
+FLAG_KEY: Final = "feature_flag.key"
+FLAG_VARIANT: Final = "feature_flag.result.variant"
+FLAG_REASON: Final = "feature_flag.result.reason"
 
 # on spans only
 ROWS: Final = "mlobs.prediction.batch_rows"
@@ -43,17 +54,24 @@ ATTRIBUTES: Final[dict[str, str]] = {
     MODEL_VERSION: "The model's version, or `unversioned`.",
     MODEL_VARIANT: "`champion` by default; `challenger`, `canary`, `shadow` or the user's own.",
     MODEL_OPERATION: "What was called: `predict`, `predict_proba`, or the observed function's name.",
-    ERROR_TYPE: "The class of the exception that ended the call; absent on calls that succeeded.",
+    ERROR_TYPE: "The class of the exception that ended the call; absent on calls that succeeded. Of memory errors of a GPU "
+    "`corrected` or `uncorrected`.",
     ROLE: "`input` or `output`.",
     FEATURE: "The feature's name in the reference profile, or the column's name.",
-    BIN: "`00` to `19` for ordered bins, `c00` to `c18` for categories, `other`, `missing`.",
+    BIN: "`00` to `19` for ordered bins, `c00` to `c18` for categories, `other`, `missing`; of scores `00` to `39`.",
     LABEL: "What a bin holds: `≤ 3.5`, `> 9`, `red`.",
     WINDOW: "The length of the rotating window: `1h`.",
     KIND: "Which violation: `missing`, `infinite`, `type`, `range`, `unseen`; of a schema `missing_column`, "
     "`extra_column`, `order`, `dtype`.",
-    REASON: "Why something was dropped.",
+    REASON: "Why something was dropped, why a truth was not joined, or why a GPU's clocks are held down.",
     PROFILE_ID: "The identifier of the reference profile, a hash of its content.",
-    CPU_MODE: "`user` or `system`.",
+    PREDICTED: "The predicted class; at most 20 classes a model, the rest are `_OTHER`.",
+    ACTUAL: "The class it really was; of scores `1` for the positive class and `0` for the others.",
+    DIRECTION: "`over` or `under`: on which side of the truth a prediction was; of money `gain` or `loss`.",
+    MEASURE: "`accuracy`, `f1` or `auc`.",
+    KPI: "What a business event is called; `prediction` for what the cost matrix says a prediction was worth.",
+    CURRENCY: "The currency's three letters (ISO 4217).",
+    HARDWARE: "`cpu` or `gpu`: what was paid for.",
     ROWS: "On spans: how many rows the call had.",
     FEATURES: "On spans: how many features a row had.",
     CONFIDENCE: "On spans: the largest class probability of a one-row probability output, in hundredths.",
@@ -62,6 +80,9 @@ ATTRIBUTES: Final[dict[str, str]] = {
     DRIFT_DETECTED: "On spans: whether any input feature was drifting when the call was made.",
     SLOW: "On spans made after the fact: the call took longer than the slow threshold.",
     CAPTURED: "On spans: prefix of the raw values that `capture=[…]` asked for.",
+    FLAG_KEY: "On spans: the flag that chose the variant.",
+    FLAG_VARIANT: "On spans: the variant that it chose.",
+    FLAG_REASON: "On spans: why, as OpenFeature says it.",
     EXCEPTION_TYPE: "On exception events: the class of the exception.",
     EXCEPTION_MESSAGE: "On exception events, only where `capture` names it: the exception's message.",
     EXCEPTION_STACKTRACE: "On exception events: the frames, without the message and without argument values.",
@@ -180,6 +201,130 @@ DRIFT_SIGNIFICANT: Final = Instrument(
 MODEL_INFO: Final = Instrument(
     "mlobs.model.info", "gauge", "{info}", "Always 1; describes the model.", (*_MODEL, PROFILE_ID)
 )
+PREDICTION_SCORE: Final = Instrument(
+    "mlobs.prediction.score",
+    "counter",
+    "{prediction}",
+    "Scores in 40 fixed bins, where an objective says that the model classifies: the probability of the positive class, "
+    "or of the predicted one where there are more than two.",
+    (*_MODEL, BIN),
+)
+OUTCOME_EXPECTED: Final = Instrument(
+    "mlobs.outcome.expected",
+    "counter",
+    "{prediction}",
+    "Predictions that were given a ticket or remembered by an id: those whose truth can be joined.",
+    _MODEL,
+)
+OUTCOME_JOINED: Final = Instrument(
+    "mlobs.outcome.joined",
+    "counter",
+    "{outcome}",
+    "Truths that were joined to their prediction; over `mlobs.outcome.expected` it is the coverage.",
+    _MODEL,
+)
+OUTCOME_UNJOINED: Final = Instrument(
+    "mlobs.outcome.unjoined", "counter", "{outcome}", "Truths that were not joined, by reason.", (REASON,)
+)
+OUTCOME_DELAY: Final = Instrument(
+    "mlobs.outcome.delay", "histogram", "s", "From the prediction to the arrival of its truth.", _MODEL
+)
+OUTCOME_CONFUSION: Final = Instrument(
+    "mlobs.outcome.confusion",
+    "counter",
+    "{outcome}",
+    "Joined truths of classifiers by predicted and actual class.",
+    (*_MODEL, PREDICTED, ACTUAL),
+)
+OUTCOME_SCORE: Final = Instrument(
+    "mlobs.outcome.score",
+    "counter",
+    "{outcome}",
+    "Joined truths by the score's bin and whether it was the positive class: AUC, log-loss, Brier score and calibration "
+    "error follow from the sums.",
+    (*_MODEL, BIN, ACTUAL),
+)
+OUTCOME_ERROR: Final = Instrument(
+    "mlobs.outcome.error", "exponential", "{value}", "Absolute errors of regressions, without sum and extremes.", _MODEL
+)
+OUTCOME_ERROR_ABSOLUTE: Final = Instrument(
+    "mlobs.outcome.error.absolute",
+    "counter",
+    "{value}",
+    "Sum of absolute errors, too high and too low apart: together over `mlobs.outcome.joined` the mean absolute error, "
+    "their difference the bias.",
+    (*_MODEL, DIRECTION),
+)
+OUTCOME_ERROR_SQUARED: Final = Instrument(
+    "mlobs.outcome.error.squared", "counter", "{value}", "Sum of squared errors of regressions.", _MODEL
+)
+QUALITY_EXPECTED: Final = Instrument(
+    "mlobs.quality.expected.ratio",
+    "gauge",
+    "1",
+    "What the scores of this process' window promise if they are calibrated (confidence-based estimation).",
+    (*_MODEL, MEASURE, WINDOW),
+)
+QUALITY_REALIZED: Final = Instrument(
+    "mlobs.quality.realized.ratio",
+    "gauge",
+    "1",
+    "What the truths that arrived in this process' window say.",
+    (*_MODEL, MEASURE, WINDOW),
+)
+QUALITY_GAP: Final = Instrument(
+    "mlobs.quality.gap.ratio",
+    "gauge",
+    "1",
+    "Realised less expected, of the same predictions: far from 0, what the scores mean has changed (concept drift).",
+    (*_MODEL, MEASURE, WINDOW),
+)
+QUALITY_CALIBRATION: Final = Instrument(
+    "mlobs.quality.calibration.ratio",
+    "gauge",
+    "1",
+    "The share of positives that a score bin stands for: measured where the objective brings scores and labels, else the "
+    "bin's middle.",
+    (*_MODEL, BIN),
+)
+QUALITY_THRESHOLD: Final = Instrument(
+    "mlobs.quality.threshold.ratio", "gauge", "1", "The score from which on the positive class is predicted.", _MODEL
+)
+BUSINESS_EVENTS: Final = Instrument(
+    "mlobs.business.events", "counter", "{event}", "Business events, by what they are called.", (*_MODEL, KPI)
+)
+BUSINESS_VALUE: Final = Instrument(
+    "mlobs.business.value",
+    "counter",
+    "{currency}",
+    "Money that predictions brought and cost, gains and losses apart so that both only grow; the difference is the net.",
+    (*_MODEL, KPI, CURRENCY, DIRECTION),
+)
+PREDICTION_COST: Final = Instrument(
+    "mlobs.prediction.cost",
+    "counter",
+    "{currency}",
+    "CPU and GPU time of predictions at the prices of the settings; over `mlobs.prediction.rows`, the cost of one.",
+    (*_CALL, CURRENCY, HARDWARE),
+)
+PREDICTION_GPU_TIME: Final = Instrument(
+    "mlobs.prediction.gpu.time", "counter", "s", "GPU time that calls reported with `mlobs.gpu_time`.", _CALL
+)
+PREDICTION_POOL_TIME: Final = Instrument(
+    "mlobs.prediction.cpu.pool.time",
+    "counter",
+    "s",
+    "CPU time of the process' other threads during calls, beyond the calling thread's: a model's thread pools (OpenMP, "
+    "BLAS, joblib), and whatever else ran meanwhile. Read on one call in 16 that ran alone and scaled by duration.",
+    _CALL,
+)
+MODEL_MEMORY_PEAK: Final = Instrument(
+    "mlobs.model.memory.peak",
+    "gauge",
+    "By",
+    "The process' peak of physical memory, where one model version is all that it serves: nobody else can have used it.",
+    _MODEL,
+)
 SDK_DROPPED: Final = Instrument(
     "mlobs.sdk.dropped", "counter", "{item}", "Rows, spans or calls whose data mlobs did not take in, by reason.",
     (REASON,),
@@ -194,15 +339,6 @@ SDK_FOLD_DURATION: Final = Instrument(
 SDK_EXPORT_DURATION: Final = Instrument(
     "mlobs.sdk.export.duration", "counter", "s", "Time mlobs' export thread has worked, waiting for answers included."
 )
-PROCESS_CPU_TIME: Final = Instrument(
-    "process.cpu.time", "counter", "s", "Total CPU seconds of the process, by mode.", (CPU_MODE,)
-)
-PROCESS_CPU_UTILIZATION: Final = Instrument(
-    "process.cpu.utilization", "gauge", "1", "CPU seconds since the last reading, over its length × available CPUs.",
-    (CPU_MODE,),
-)  # fmt: skip
-PROCESS_MEMORY_USAGE: Final = Instrument("process.memory.usage", "updowncounter", "By", "Physical memory in use.")
-PROCESS_THREAD_COUNT: Final = Instrument("process.thread.count", "updowncounter", "{thread}", "Threads of the process.")
 
 INSTRUMENTS: Final[tuple[Instrument, ...]] = tuple(
     value for value in list(globals().values()) if isinstance(value, Instrument)

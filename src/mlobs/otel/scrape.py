@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from mlobs.otel.names import Instrument
     from mlobs.otel.points import Attributes, Collected
 
-_UNITS: Final = {"s": "seconds", "By": "bytes", "1": "ratio"}
+_UNITS: Final = {"s": "seconds", "By": "bytes", "1": "ratio", "W": "watts", "J": "joules", "Cel": "celsius"}
 
 
 def metric_name(instrument: Instrument) -> str:

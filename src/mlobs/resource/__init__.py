@@ -1,5 +1,6 @@
-"""What a process uses of its machine."""
+"""What a process uses of its machine, and what it may use."""
 
-from mlobs.resource.process import Process
+from mlobs.resource.peak import peak_memory
+from mlobs.resource.resources import Resources
 
-__all__ = ["Process"]
+__all__ = ["Resources", "peak_memory"]

@@ -1,0 +1,76 @@
+"""What a context knows of predictions: the call that runs in it, the variant it runs under, the call that has just ended.
+
+Each is a context variable: tasks and threads that serve different users never see each other's.
+"""
+
+from __future__ import annotations
+
+from contextvars import ContextVar
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from mlobs.core.monitor import Monitor
+
+
+class Inside:
+    """Which observed call is running in this context: only the outermost counts.
+
+    Its `Monitor`; True where nothing counts; a `Variant` where none is running and one was chosen; else False. These
+    are the methods of a context variable, which cannot be pickled, and this, which observed functions hold, can.
+    """
+
+    __slots__ = ("get", "reset", "set")
+
+    def __init__(self) -> None:
+        variable: ContextVar[Any] = ContextVar("mlobs_inside", default=False)
+        self.get = variable.get
+        self.set = variable.set
+        self.reset = variable.reset
+
+    def __reduce__(self) -> str:
+        return "INSIDE"
+
+
+INSIDE: Final = Inside()
+
+
+class Variant:
+    """The variant that calls of a context are predictions of; ``flag`` is what their spans say of the choice."""
+
+    __slots__ = ("flag", "name")
+
+    def __init__(self, name: str, flag: Mapping[str, str]) -> None:
+        self.name = name
+        self.flag = flag
+
+
+class Handed(NamedTuple):
+    """An observed call that ended well, kept for tickets: whose it was, what it answered, and when (perf_counter_ns)."""
+
+    monitor: Monitor
+    answer: Any
+    ended: int
+
+
+LAST: Final[ContextVar[Handed | None]] = ContextVar("mlobs_last", default=None)
+
+# the calls of one request, whatever threads serve it; set by who wraps the application
+REQUEST: Final[ContextVar[list[Handed] | None]] = ContextVar("mlobs_request", default=None)
+KEPT: Final = 64  # calls of one request whose answers are kept
+
+
+def hand(monitor: Monitor, answer: object, ended: int) -> None:
+    """A call has ended well, and tickets may be asked for. Never raises."""
+    handed = Handed(monitor, answer, ended)
+    LAST.set(handed)
+    request = REQUEST.get()
+    if request is not None and len(request) < KEPT:
+        request.append(handed)
+
+
+def counts() -> bool:
+    """Whether a call that begins now is an outermost one."""
+    within = INSIDE.get()
+    return not within or type(within) is Variant

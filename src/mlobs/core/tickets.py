@@ -1,0 +1,156 @@
+"""Tickets for predictions: given out to callers and requests, and opened when they come back.
+
+What is asked for here is asked for at run time, in a service: nothing is raised, and what cannot be had is counted under
+its reason.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+from mlobs.core.inside import INSIDE, LAST
+from mlobs.core.monitor import Monitor
+from mlobs.core.predicted import ended, predicted, prediction
+from mlobs.errors import MlobsError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from mlobs.core.inside import Handed
+    from mlobs.core.predicted import Label, Predicted
+    from mlobs.core.settings import Settings
+    from mlobs.core.state import State
+    from mlobs.release.joins import Joins
+    from mlobs.release.prediction import Prediction
+    from mlobs.release.ticket import Ticketer
+
+_HEADER: Final = 16  # tickets; more are no header, but a body
+
+
+class Given(NamedTuple):
+    """What a person says that the current call predicts, where its answer does not, or not yet."""
+
+    label: Label = None
+    score: float | None = None
+
+
+class Tickets:
+    """One a process. ``expect`` is told of every prediction whose truth can come; ``wall`` is seconds since the epoch."""
+
+    def __init__(self, state: State, expect: Callable[[Sequence[Prediction]], None], wall: Callable[[], float]) -> None:
+        self._state = state
+        self._expect = expect
+        self._wall = wall
+        self._ticketer: Ticketer | None = None
+        self._keys: tuple[str, ...] = ()
+
+    def prepare(self, settings: Settings) -> None:
+        """Load what seals tickets, so that no request waits for it. Raises MlobsError for keys that cannot be used."""
+        if settings.ticket_keys and settings.ticket_keys != self._keys:
+            from mlobs.release.ticket import Ticketer
+
+            with self._state.loading:
+                self._ticketer = Ticketer(settings.ticket_keys, ttl=settings.ticket_ttl)
+            self._keys = settings.ticket_keys
+
+    def ticketer(self) -> Ticketer | None:
+        """What seals and opens tickets; None where there is no key, or none that can be used."""
+        if self._keys != self._state.settings.ticket_keys:
+            try:
+                self.prepare(self._state.settings)
+            except MlobsError as error:
+                self._keys = self._state.settings.ticket_keys
+                self._ticketer = None
+                self._state.guard.tell("ticket keys", "mlobs gives no tickets: %s", error)
+        return self._ticketer if self._keys else None
+
+    def ticket(self, given: Given) -> str | None:
+        """A ticket for the call that runs here, or for the first row of the one that has just ended."""
+        found = self._sealed(given, first=True)
+        return found[0] if found else None
+
+    def tickets(self) -> list[str]:
+        """A ticket for each row that the call answered which has just ended here."""
+        return self._sealed(Given(), first=False)
+
+    def header(self, calls: Sequence[Handed]) -> str | None:
+        """The tickets of a request's calls, for its answer; None where there are none, or too many. Never raises."""
+        try:
+            ticketer = self.ticketer()
+            if ticketer is None or not calls:
+                return None
+            rows = [(handed.monitor, row, ended(handed)) for handed in calls for row in self._rows(handed)]
+            if len(rows) > _HEADER:
+                self._drop("ticket_header", len(rows))
+                return None
+            found = [prediction(monitor, row, at, self._task(monitor)) for monitor, row, at in rows]
+            sealed = [ticketer.seal(one) for one in found]
+            self._expect(found)
+            return ",".join(sealed)
+        except Exception as error:  # noqa: BLE001 - ours
+            self._state.guard.error("ticket", error)
+            return None
+
+    def _sealed(self, given: Given, *, first: bool) -> list[str]:
+        try:
+            ticketer = self.ticketer()
+            if ticketer is None:
+                self._drop("ticket_key")
+                return []
+            predictions = self._predictions(given, first=first)
+            sealed = [ticketer.seal(one) for one in predictions]
+            self._expect(predictions)
+        except Exception as error:  # noqa: BLE001 - ours
+            self._state.guard.error("ticket", error)
+            return []
+        return sealed
+
+    def _predictions(self, given: Given, *, first: bool) -> list[Prediction]:
+        """What the current call predicts, or the one before; none where there is none."""
+        within = INSIDE.get()
+        if isinstance(within, Monitor):
+            return [prediction(within, given, self._wall(), self._task(within))]
+        handed = LAST.get()
+        if handed is None:
+            if within is not True:  # else nothing counts here, and nothing has a ticket
+                self._drop("ticket_call")
+            return []
+        rows: list[Predicted] = self._rows(handed)
+        if first:
+            label, score = rows[0]
+            rows = [(label if given.label is None else given.label, score if given.score is None else given.score)]
+        at = ended(handed)
+        task = self._task(handed.monitor)
+        return [prediction(handed.monitor, row, at, task) for row in rows]
+
+    def _rows(self, handed: Handed) -> list[Predicted]:
+        return predicted(handed, handed.monitor.model.objective)
+
+    @staticmethod
+    def _task(monitor: Monitor) -> str:
+        objective = monitor.model.objective
+        return (objective.task or "") if objective is not None else ""
+
+    def remember(self, joins: Joins, ids: Sequence[object], given: Given) -> bool:
+        """Keep the current call's prediction under an id, or the rows of the one before under one each."""
+        try:
+            self._state.hand()
+            predictions = self._predictions(given, first=len(ids) == 1)
+            if len(predictions) != len(ids):
+                if predictions:
+                    self._drop("id_rows", len(ids))
+                return False
+            taken = [joins.remember(key, one) for key, one in zip(ids, predictions, strict=True)]
+            self._expect([one for one, was in zip(predictions, taken, strict=True) if was])
+            return all(taken)
+        except Exception as error:  # noqa: BLE001 - ours
+            self._state.guard.error("remember", error)
+            return False
+
+    def open(self, ticket: object) -> Prediction | str:
+        """The prediction of a ticket, or the reason why there is none."""
+        ticketer = self.ticketer()
+        return "wrong_key" if ticketer is None else ticketer.open(ticket, self._wall())
+
+    def _drop(self, reason: str, count: int = 1) -> None:
+        self._state.guard.drop(reason, count)

@@ -1,0 +1,249 @@
+"""A prediction's ticket finds its way back with the truth, from any task, thread and process."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import numpy as np
+import pytest
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import JSONResponse
+from starlette.routing import Route
+
+import mlobs
+from mlobs import testing
+from mlobs.testing import Telemetry
+
+KEY = secrets.token_hex(32)
+
+
+@pytest.fixture
+def sealed(tmp_path: Path) -> Iterator[Telemetry]:
+    """Telemetry where tickets can be had, and ids join in a file of the test's own."""
+    with testing.capture(ticket_keys=(KEY,), join_store=str(tmp_path / "joins.sqlite")) as captured:
+        yield captured
+
+
+def unjoined(telemetry: Telemetry, reason: str) -> float:
+    return telemetry.total("mlobs.outcome.unjoined", reason=reason)
+
+
+def dropped(telemetry: Telemetry, reason: str) -> float:
+    return telemetry.total("mlobs.sdk.dropped", reason=reason)
+
+
+def test_a_ticket_brings_the_truth_back(sealed: Telemetry) -> None:
+    """The truth counts for the model, version and variant of the call; the second time it is a duplicate."""
+    predict = mlobs.observe(model="churn", version="7", variant="challenger")(lambda row: 0.7)
+    predict([1.0])
+    ticket = mlobs.ticket()
+    assert mlobs.outcome(ticket, actual=True)
+    assert not mlobs.outcome(ticket, actual=True)
+    assert sealed.total("mlobs.outcome.expected", model_version="7", model_variant="challenger") == 1
+    assert sealed.total("mlobs.outcome.joined", model_version="7", model_variant="challenger") == 1
+    assert sealed.total("mlobs.outcome.confusion", predicted="1", actual="1") == 1
+    assert sealed.total("mlobs.outcome.delay") == 1
+    assert unjoined(sealed, "duplicate") == 1
+
+
+def test_a_refused_truth_leaves_the_ticket_good(sealed: Telemetry) -> None:
+    """After NaN the truth itself still counts."""
+    mlobs.observe(model="m")(lambda row: 0.7)([1.0])
+    ticket = mlobs.ticket()
+    assert not mlobs.outcome(ticket, actual=float("nan"))
+    assert mlobs.outcome(ticket, actual=1)
+    assert unjoined(sealed, "invalid") == 1
+
+
+@pytest.mark.parametrize("ticket", [None, "", "nonsense", 3, b"\xff", "A" * 10_000])
+def test_what_is_no_ticket_is_counted(sealed: Telemetry, ticket: Any) -> None:
+    """Nothing is raised into a service that is handed anything."""
+    assert not mlobs.outcome(ticket, actual=True)
+    assert unjoined(sealed, "damaged") == 1
+
+
+def test_rows_have_tickets_of_their_own(sealed: Telemetry) -> None:
+    """Probabilities of several rows: one ticket a row, each with its row's score."""
+    mlobs.objective(model="m", task="binary", threshold=0.5)
+    predict = mlobs.observe(model="m")(lambda rows: np.array([[0.9, 0.1], [0.2, 0.8], [0.4, 0.6]]))
+    predict([[1.0], [2.0], [3.0]])
+    tickets = mlobs.tickets()
+    assert [mlobs.outcome(one, actual=truth) for one, truth in zip(tickets, (0, 1, 0), strict=True)] == [True] * 3
+    assert mlobs.quality()["m"].confusion == {("0", "0"): 1, ("1", "1"): 1, ("1", "0"): 1}
+
+
+def test_inside_a_call_one_says_what_it_will_be(sealed: Telemetry) -> None:
+    """A ticket taken inside is that call's; what is given is what is sealed."""
+
+    @mlobs.observe(model="m")
+    def predict(row: list[float]) -> dict[str, Any]:
+        return {"late": 0.9, "ticket": mlobs.ticket(label="late", score=0.9)}
+
+    assert mlobs.outcome(predict([1.0])["ticket"], actual="late")
+    assert mlobs.quality()["m"].confusion == {("late", "late"): 1}
+
+
+def test_users_never_get_each_others_tickets(sealed: Telemetry) -> None:
+    """Tasks that run in turns, threads, and a call that failed: a ticket is the own call's or none."""
+    predict = mlobs.observe(model="m")(lambda row: f"user-{row[0]}")
+
+    async def user(number: int) -> None:
+        predict([number])
+        await asyncio.sleep(0.001 * (number % 3))
+        assert mlobs.outcome(mlobs.ticket(), actual=f"user-{number}")
+
+    async def main() -> None:
+        await asyncio.gather(*(user(number) for number in range(15)))
+
+    asyncio.run(main())
+    assert mlobs.quality()["m"].accuracy == 1.0
+    found: list[str | None] = []
+    thread = threading.Thread(target=lambda: found.append(mlobs.ticket()))
+    thread.start()
+    thread.join()
+    failing = mlobs.observe(model="m")(lambda row: 1 / 0)
+    predict([1])
+    with pytest.raises(ZeroDivisionError):
+        failing([1])
+    assert [mlobs.ticket(), *found] == [None, None]
+    assert dropped(sealed, "ticket_call") == 2
+
+
+def test_an_answer_of_a_service_carries_its_tickets(sealed: Telemetry) -> None:
+    """The header has the tickets of exactly this request's predictions, from threads too; without one there is none."""
+    predict = mlobs.observe(model="m")(lambda row: f"user-{row[0]}")
+
+    def in_a_thread(request: Request) -> JSONResponse:
+        return JSONResponse(predict([request.path_params["user"]]))
+
+    async def on_the_loop(request: Request) -> JSONResponse:
+        return JSONResponse(predict([request.path_params["user"]]))
+
+    app = Starlette(
+        routes=[
+            Route("/thread/{user}", in_a_thread),
+            Route("/loop/{user}", on_the_loop),
+            Route("/none", lambda request: JSONResponse(1)),
+        ]
+    )
+
+    async def main() -> None:
+        transport = httpx.ASGITransport(mlobs.asgi(app))
+        async with httpx.AsyncClient(transport=transport, base_url="http://service") as client:
+            for number in range(10):
+                for kind in ("thread", "loop"):
+                    answer = await client.get(f"/{kind}/{number}")
+                    assert mlobs.outcome(answer.headers["mlobs-ticket"], actual=answer.json())
+            assert "mlobs-ticket" not in (await client.get("/none")).headers
+
+    asyncio.run(main())
+    assert mlobs.quality()["m"].accuracy == 1.0
+
+
+def test_flask_carries_them_too(sealed: Telemetry) -> None:
+    """The same by WSGI; a thread's next request without a prediction has no ticket of the one before."""
+    from flask import Flask
+
+    app = Flask("service")
+    predict = mlobs.observe(model="m")(lambda row: 0.7)
+    app.add_url_rule("/predict", view_func=lambda: str(predict([1.0])), endpoint="predict")
+    app.add_url_rule("/none", view_func=lambda: str(mlobs.ticket()), endpoint="none")
+    app.wsgi_app = mlobs.wsgi(app.wsgi_app)  # type: ignore[assignment,method-assign]
+    client = app.test_client()
+    assert mlobs.outcome(client.get("/predict").headers["mlobs-ticket"], actual=1)
+    answer = client.get("/none")
+    assert answer.text == "None"
+    assert "mlobs-ticket" not in answer.headers
+
+
+def test_another_process_redeems(sealed: Telemetry) -> None:
+    """A process that has only the key counts the truth for the model that it never had."""
+    mlobs.observe(model="churn", version="7")(lambda row: 0.7)([1.0])
+    program = (
+        "import mlobs, sys; mlobs.configure(ticket_keys=[sys.argv[1]]); "
+        "print(mlobs.outcome(sys.argv[2], actual=True), mlobs.quality()['churn'].confusion)"
+    )
+    ticket = mlobs.ticket()
+    assert ticket is not None
+    said = subprocess.run([sys.executable, "-c", program, KEY, ticket], capture_output=True, text=True, timeout=60)
+    assert said.stdout == "True {('1', '1'): 1}\n", said.stderr
+
+
+def test_own_ids_join(sealed: Telemetry) -> None:
+    """A remembered prediction and its truth meet in the store, once, whichever comes first."""
+    predict = mlobs.observe(model="m")(lambda rows: [0.9, 0.2])
+    assert mlobs.outcome(prediction_id="early", actual=0)
+    predict([[1.0], [2.0]])
+    assert mlobs.remember(["order-1", "early"])
+    assert mlobs.outcome(prediction_id="order-1", actual=1)
+    assert mlobs.outcome(prediction_id="order-1", actual=1)
+    assert mlobs.quality()["m"].confusion == {("1", "1"): 1, ("0", "0"): 1}
+    assert unjoined(sealed, "duplicate") == 1
+    assert not mlobs.remember(["one", "too", "many"])
+    assert dropped(sealed, "id_rows") == 3
+
+
+def test_business_of_a_ticket_and_of_a_model(sealed: Telemetry) -> None:
+    """Money counts for who made the prediction; events repeat only under another id; without a model they are counted."""
+    mlobs.observe(model="m", version="2", variant="challenger")(lambda row: 0.7)([1.0])
+    ticket = mlobs.ticket()
+    assert mlobs.business("conversion", value=39.9, currency="EUR", ticket=ticket, event_id="e1")
+    assert not mlobs.business("conversion", value=39.9, currency="EUR", ticket=ticket, event_id="e1")
+    assert mlobs.business("conversion", value=10, currency="EUR", model="m", version="2", variant="challenger")
+    assert not mlobs.business("conversion", value=float("inf"), currency="EUR", ticket=ticket)
+    money = sealed.total("mlobs.business.value", model_version="2", model_variant="challenger", direction="gain")
+    assert round(money, 6) == 49.9
+    assert dropped(sealed, "business_duplicate") == dropped(sealed, "business_value") == 1
+
+
+def test_scores_promise_a_quality(sealed: Telemetry) -> None:
+    """With an objective the scores are counted, and accuracy, F1 and AUC are expected before any truth; the gap after."""
+    mlobs.objective(model="m", task="binary")
+    predict = mlobs.observe(model="m")(lambda rows: np.asarray(rows)[:, 0])
+    scores = np.random.default_rng(3).random(2000)
+    predict(scores.reshape(-1, 1))
+    assert sealed.total("mlobs.prediction.score") == 2000
+    promised = sealed.total("mlobs.quality.expected.ratio", measure="accuracy")
+    assert abs(promised - np.maximum(scores, 1 - scores).mean()) < 0.01
+    for ticket, score in zip(mlobs.tickets(), scores.tolist(), strict=True):
+        mlobs.outcome(ticket, actual=score < 0.5)  # the world has turned round
+    assert sealed.total("mlobs.quality.gap.ratio", measure="accuracy") < -0.7
+
+
+def test_time_and_cost_of_models_stay_below_the_process(sealed: Telemetry) -> None:
+    """CPU seconds of all models, pools included, never exceed the process' own; GPU time and prices make a cost."""
+    mlobs.configure(cpu_price=3600.0, gpu_price=7200.0, currency="EUR", ticket_keys=[KEY])
+
+    def work(row: list[float]) -> float:
+        mlobs.gpu_time(0.5)
+        return float(np.sin(np.arange(30_000.0)).sum())
+
+    for model in ("a", "b"):
+        predict = mlobs.observe(model=model)(work)
+        for _ in range(300):
+            predict([1.0])
+    cpu = sealed.total("mlobs.prediction.cpu.time") + sealed.total("mlobs.prediction.cpu.pool.time")
+    assert 0 < cpu <= sealed.total("process.cpu.time") + 0.02  # ticks of a hundredth, of user and of system
+    assert sealed.total("mlobs.prediction.gpu.time", model_name="a") == 150
+    assert sealed.total("mlobs.prediction.cost", hardware="gpu", currency="EUR") == 600
+    assert abs(sealed.total("mlobs.prediction.cost", hardware="cpu") - cpu) < 1
+
+
+def test_without_a_key_there_is_no_ticket_and_it_is_told(telemetry: Telemetry) -> None:
+    """No key, a bad key, and neither ticket nor id."""
+    mlobs.observe(model="m")(lambda row: 0.7)([1.0])
+    assert mlobs.ticket() is None
+    assert dropped(telemetry, "ticket_key") == 1
+    with pytest.raises(mlobs.ConfigurationError, match="openssl rand"):
+        mlobs.configure(ticket_keys=["secret"])
+    with pytest.raises(mlobs.ConfigurationError, match="one of them"):
+        mlobs.outcome(actual=True)  # type: ignore[call-overload]
