@@ -83,6 +83,69 @@ def test_nothing_counted_says_nothing() -> None:
     assert found.auc is None
 
 
+def promised(values: np.ndarray, rates: np.ndarray, threshold: float) -> dict[str, float]:
+    """Expected accuracy, F1 and AUC of raw scores by scikit-learn: each row once as positive and once not, by its share."""
+    truth = np.repeat([True, False], len(values))
+    twice, weights = np.concatenate([values, values]), np.concatenate([rates, 1 - rates])
+    predicted = twice >= threshold
+    return {
+        "accuracy": accuracy_score(truth, predicted, sample_weight=weights),
+        "f1": f1_score(truth, predicted, sample_weight=weights, zero_division=0),
+        "auc": roc_auc_score(truth, twice, sample_weight=weights),
+    }
+
+
+@settings(max_examples=300, deadline=None)
+@given(
+    st.lists(st.one_of(st.floats(0.001, 0.999), st.sampled_from([*scores.EDGES])), min_size=1, max_size=40),
+    st.sampled_from([0.0, 0.1, 0.33, 0.5, 0.8, 1.0]),
+    st.booleans(),
+)
+def test_expected_figures_hold_their_bound(rows: list[float], threshold: float, measured: bool) -> None:
+    """What the raw scores promise, each its own share or its bin's measured one, lies within the bound of ours."""
+    values = np.array(rows)
+    counts, _ = scores.count_scores(values)
+    rates = np.sqrt(scores.MIDDLES) if measured else None
+    shares = values if rates is None else rates[np.searchsorted(scores.EDGES, values)]
+    found = scores.expected(counts, threshold=threshold, rates=rates)
+    raw = promised(values, shares, threshold)
+    assert found is not None
+    for name, mine in found._asdict().items():
+        assert mine is not None
+        assert abs(mine.value - raw[name]) <= mine.bound + 1e-9
+
+
+def test_expected_bounds_are_of_use() -> None:
+    """Of scores all over the interval the bounds of what they promise are some hundredths, not the whole interval."""
+    counts, _ = scores.count_scores(np.random.default_rng(8).random(10_000))
+    found = scores.expected(counts)
+    assert found is not None
+    assert all(one is not None and one.bound < 0.04 for one in found)
+
+
+@settings(max_examples=100, deadline=None)
+@given(ROWS, ROWS)
+def test_figures_of_added_counts_are_those_of_all_rows(
+    one: list[tuple[float, bool]], other: list[tuple[float, bool]]
+) -> None:
+    """Two processes' counts, added, give exactly the figures of one process that saw every row."""
+
+    def counts(rows: list[tuple[float, bool]]) -> tuple[np.ndarray, np.ndarray]:
+        return split(np.array([row[0] for row in rows]), np.array([row[1] for row in rows]))
+
+    added = [mine + theirs for mine, theirs in zip(counts(one), counts(other), strict=True)]
+    assert scores.realized(*added) == scores.realized(*counts(one + other))
+    assert scores.expected(sum(added)) == scores.expected(sum(counts(one + other)))
+
+
+def test_a_positive_in_the_lowest_bin_bounds_the_log_loss_widely() -> None:
+    """A surprise at a score near 0 costs between 9 and 36, and nobody knows how much from its bin."""
+    found = scores.realized(*split(np.array([1e-9]), np.array([True])))
+    assert found is not None
+    assert 13 < found.log_loss.bound < 14
+    assert math.isfinite(found.log_loss.value)
+
+
 def test_expected_quality_holds_under_covariate_shift_and_fails_under_concept_drift() -> None:
     """Calibrated scores promise what comes true whatever the inputs do; not when the same scores mean something else."""
     random = np.random.default_rng(5)

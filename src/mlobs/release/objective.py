@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import reprlib
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, NoReturn
 
@@ -14,17 +15,21 @@ from mlobs.release.packing import Label, plain
 from mlobs.sketch import scores
 
 if TYPE_CHECKING:
+    from typing import TypeGuard
+
     from numpy.typing import NDArray
 
 TASKS: Final = ("binary", "multiclass", "regression")
 CLASSES: Final = 20  # whose names are told
+LARGEST: Final = 1e150  # money and errors below it add up, squared too, to sums that are still numbers
 
 
 class Objective(NamedTuple):
     """Of a model, or of one version of it.
 
     ``names`` are the names of the classes, ``worth`` is money by the names of the predicted and the actual class, ``rates``
-    the share of positives that each score bin stands for, shape (40,).
+    the share of positives that each score bin stands for, shape (40,): `mlobs.sketch.scores.MIDDLES` itself where none is
+    measured. Of more than two classes the task is always known.
     """
 
     model: str
@@ -48,86 +53,173 @@ class Objective(NamedTuple):
         task: str | None,
         threshold: float,
         positive: Label,
-        classes: Sequence[Label] | None,
+        classes: Sequence[Label] | NDArray[Any] | None,
         costs: Mapping[Any, float] | None,
         currency: str,
         calibration: tuple[Any, Any] | None,
     ) -> Objective:
         """See `mlobs.objective`. Raises ConfigurationError for what cannot hold."""
         if not isinstance(model, str) or not model:
-            _refuse("model", model, "the model's name, a text that is not empty")
+            _refuse("model", model, "the model's name, a text that is not empty", "model='churn'")
         if version is not None and (not isinstance(version, str) or not version):
-            _refuse("version", version, "a text that is not empty, or None for every version")
-        if task is not None and task not in TASKS:
-            _refuse("task", task, "'binary', 'multiclass' or 'regression'")
-        if not isinstance(threshold, (int, float)) or not 0 <= threshold <= 1:
-            _refuse("threshold", threshold, "a score from 0 to 1")
-        if not isinstance(currency, str) or not (len(currency) == 3 and currency.isascii() and currency.isupper()):
-            _refuse("currency", currency, "three capital letters as ISO 4217 has them, e.g. 'EUR'")
+            _refuse("version", version, "a text that is not empty, or None for every version", "version='7'")
+        if task is not None and (not isinstance(task, str) or task not in TASKS):
+            _refuse("task", task, "'binary', 'multiclass' or 'regression'", "task='binary'")
+        share = _number(threshold)
+        if share is None or not 0 <= share <= 1:
+            _refuse("threshold", threshold, "a score from 0 to 1", "threshold=0.5")
+        if not is_currency(currency):
+            _refuse("currency", currency, "three capital letters as ISO 4217 has them", "currency='EUR'")
         known = _classes(classes, task)
-        names = [class_name(label) for label in known]
-        one = _name("positive", positive)
-        if names and task == "binary" and one not in names:
-            _refuse("positive", positive, f"one of the classes, {', '.join(names)}")
-        other = next((name for name in names if name != one), "1" if one == "0" else "0")
+        names = tuple(class_name(label) for label in known)
+        if task is None and len(names) > 2:
+            task = "multiclass"
+        one, other = _sides(positive, names, task)
+        allowed = names or ((one, other) if task == "binary" else ())
+        if task == "regression" and costs:
+            _refuse(
+                "costs", costs, "none for a regression, which has no pairs of classes", "mlobs.business(…, value=…)"
+            )
+        if task in ("multiclass", "regression") and calibration is not None:
+            _refuse(
+                "calibration", type(calibration), f"none: it is for binary scores, and the task is {task!r}", "None"
+            )
         return cls(
             model,
             version,
             task,
-            float(threshold),
+            share,
             one,
             other,
             known,
             frozenset(names),
-            _worth(costs or {}),
+            {} if costs is None else _worth(costs, allowed),
             currency,
-            _rates(calibration, one),
+            _rates(calibration, one, allowed),
         )
 
 
-def _classes(classes: Sequence[Label] | None, task: str | None) -> tuple[Label, ...]:
+def is_currency(currency: object) -> TypeGuard[str]:
+    """Whether this is three capital letters, as ISO 4217 has them."""
+    return (
+        type(currency) is str
+        and len(currency) == 3
+        and currency.isascii()
+        and currency.isalpha()
+        and currency.isupper()
+    )
+
+
+def _number(value: object) -> float | None:
+    """A number of any kind as a float; None for truth values, NaN, infinite and other things."""
+    known = plain(value)
+    if type(known) is not int and type(known) is not float:
+        return None
+    try:
+        number = float(known)
+    except OverflowError:
+        return None
+    return number if math.isfinite(number) else None
+
+
+def _classes(classes: Sequence[Label] | NDArray[Any] | None, task: str | None) -> tuple[Label, ...]:
     if classes is None:
         return ()
-    if isinstance(classes, str) or not isinstance(classes, Sequence):
-        _refuse("classes", classes, "a list of classes, e.g. ['bird', 'cat']")
+    if task == "regression":
+        _refuse("classes", classes, "none for a regression", "task='multiclass'")
+    if isinstance(classes, str) or not (isinstance(classes, Sequence) or getattr(classes, "ndim", 0) == 1):
+        _refuse("classes", classes, "a list of classes", "classes=['bird', 'cat']")
     known = tuple(plain(label) for label in classes)
     names = {_name("classes", label) for label in known}
     if not 2 <= len(names) <= CLASSES or len(names) != len(known):
-        _refuse("classes", classes, f"2 to {CLASSES} different classes")
+        _refuse(
+            "classes",
+            classes,
+            f"2 to {CLASSES} different classes (True, 1 and 1.0 are one)",
+            "the most frequent ones and one for the rest, or None",
+        )
     if task == "binary" and len(known) != 2:
-        _refuse("classes", classes, "two classes for a binary task")
+        _refuse("classes", classes, "two classes for a binary task", "task='multiclass'")
     return known
+
+
+def _sides(positive: object, names: tuple[str, ...], task: str | None) -> tuple[str, str]:
+    """The names of the positive class and of the other one."""
+    one = _name("positive", positive)
+    if task == "binary" and names and one not in names:
+        _refuse("positive", positive, f"one of the classes, {', '.join(names)}", f"positive={names[-1]!r}")
+    if task == "binary" and not names and one not in ("0", "1"):
+        _refuse("positive", positive, "True or False where classes is None", f"classes=[{one!r}, 'the other one']")
+    return one, next((name for name in names if name != one), "1" if one == "0" else "0")
 
 
 def _name(field: str, label: object) -> str:
     known = plain(label)
     if known is None or (type(known) is float and not math.isfinite(known)):
-        _refuse(field, label, "a class: a text, a truth value or a number")
+        _refuse(field, label, "a class: a text, a truth value or a number", f"{field}: True, 3 or 'bird'")
     return class_name(known)
 
 
-def _worth(costs: Mapping[Any, float]) -> dict[tuple[str, str], float]:
-    worth = {}
+def _worth(costs: Mapping[Any, float], allowed: tuple[str, ...]) -> dict[tuple[str, str], float]:
+    hint = "costs={(True, False): -5.0}"
+    if not isinstance(costs, Mapping):
+        _refuse("costs", costs, "money by (predicted, actual)", hint)
+    worth: dict[tuple[str, str], float] = {}
     for pair, money in costs.items():
         if not isinstance(pair, tuple) or len(pair) != 2:
-            _refuse("costs", costs, "money by (predicted, actual), e.g. {(True, False): -5.0}")
-        if isinstance(money, bool) or not isinstance(money, (int, float)) or not math.isfinite(money):
-            _refuse("costs", costs, f"a finite amount of money for {pair!r}")
-        worth[_name("costs", pair[0]), _name("costs", pair[1])] = float(money)
+            _refuse("costs", costs, f"money by (predicted, actual), not by {_shown(pair)}", hint)
+        amount = _number(money)
+        if amount is None or abs(amount) >= LARGEST:
+            _refuse("costs", costs, f"a finite amount of money for {_shown(pair)}", hint)
+        key = (_name("costs", pair[0]), _name("costs", pair[1]))
+        strange = [name for name in key if allowed and name not in allowed]
+        if strange:
+            _refuse(
+                "costs", costs, f"classes among {', '.join(allowed)}, not {strange[0]}", "classes=[…] with all of them"
+            )
+        if key in worth:
+            _refuse("costs", costs, f"one amount for {_shown(pair)}, whose classes occur twice", hint)
+        worth[key] = amount
     return worth
 
 
-def _rates(calibration: tuple[Any, Any] | None, positive: str) -> NDArray[np.float64]:
+def _rates(calibration: tuple[Any, Any] | None, positive: str, allowed: tuple[str, ...]) -> NDArray[np.float64]:
     if calibration is None:
         return scores.MIDDLES
+    hint = "calibration=(model.predict_proba(held_out)[:, 1], labels)"
     try:
         held, labels = calibration
-        truth = [class_name(plain(label)) == positive for label in np.asarray(labels).ravel().tolist()]
-        rates: NDArray[np.float64] = scores.calibration(np.asarray(held, np.float64), truth)
+        values = np.asarray(held, np.float64).ravel()
+        told = [plain(label) for label in np.asarray(labels).ravel().tolist()]
     except (TypeError, ValueError) as error:
-        _refuse("calibration", type(calibration), f"scores and their labels, two sequences of one length ({error})")
+        _refuse("calibration", type(calibration), f"scores and their labels, two sequences of numbers ({error})", hint)
+    if len(values) != len(told):
+        _refuse("calibration", (len(values), len(told)), "scores and their labels, two sequences of one length", hint)
+    if scores.count_scores(values)[1]:
+        _refuse("calibration", type(calibration), "scores from 0 to 1, none of them missing", hint)
+    if any(label is None or (type(label) is float and math.isnan(label)) for label in told):
+        _refuse("calibration", type(calibration), "labels that are classes, none of them missing", hint)
+    names = [class_name(label) for label in told]
+    strange = {*names} - {*allowed} if allowed else set()
+    if strange:
+        said = f"labels among {', '.join(allowed)}, not {_shown(min(strange))}"
+        _refuse("calibration", type(calibration), said, "classes=[…] with both of them")
+    truth = np.array([name == positive for name in names], bool)
+    if truth.all() or not truth.any():
+        _refuse(
+            "calibration", type(calibration), f"labels of both classes, {positive} being the positive one", "positive=…"
+        )
+    rates: NDArray[np.float64] = scores.calibration(values, truth)
     return rates
 
 
-def _refuse(name: str, value: object, expected: str) -> NoReturn:
-    raise ConfigurationError(f"mlobs.objective({name}={value!r}): expected {expected}.")
+def _refuse(name: str, value: object, expected: str, hint: str) -> NoReturn:
+    raise ConfigurationError(f"mlobs.objective({name}={_shown(value)}): expected {expected}. Try: {hint}.")
+
+
+def _shown(value: object) -> str:
+    """As much of a value as a message has room for."""
+    try:
+        return reprlib.repr(value)
+    except Exception:  # noqa: BLE001 - a whole number too long to be written, somebody's own __repr__
+        return f"<{type(value).__name__}>"

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Any, Final
+from decimal import Decimal
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
 from mlobs.otel import names
 from mlobs.otel.histogram import Histogram
-from mlobs.otel.points import Attributes, Exemplar, Exponential, Numbers, Points
+from mlobs.otel.points import Attributes, Exemplar, Exponential, Numbers, Points, sendable
 from mlobs.release.hour import Hour
 from mlobs.release.label import class_name
-from mlobs.release.objective import CLASSES
+from mlobs.release.objective import CLASSES, LARGEST, is_currency
 from mlobs.release.packing import plain
-from mlobs.release.quality import Quality
+from mlobs.release.quality import OTHER, SHARES, Whole, judged, magnitudes
 from mlobs.sketch import Exponential as Sketch
 from mlobs.sketch import scores
 
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from mlobs.release.objective import Objective
     from mlobs.release.packing import Label
     from mlobs.release.prediction import Prediction
+    from mlobs.release.quality import Quality
 
 _MINUTE: Final = 60.0
 _HOUR: Final = 3600.0
@@ -40,10 +42,10 @@ _OLDER: Final = -1
 _WAITING: Final = 500  # delays and errors that are added together
 _KPIS: Final = 50
 _CURRENCIES: Final = 20
-_OTHER: Final = "_OTHER"
 _SAMPLED: Final = 1
+_SIDES: Final = ("0", "1")
+_THRESHOLD: Final = 0.5
 _FINEST: Final = 10
-_LARGEST: Final = 1e150  # an error whose square is still a number
 
 _SCORES: Final = tuple(
     Attributes((names.BIN, key), (names.ACTUAL, actual)) for actual in ("0", "1") for key in scores.KEYS
@@ -61,6 +63,8 @@ class Tally:
         self._expected = 0
         self._total = Hour()
         self._hours: dict[int, Hour] = {}
+        self._first = -math.inf  # hours before it are no longer kept apart
+        self._older = (math.inf, -math.inf)  # the first and the last hour of those that are one
         self._classes: set[str] = set()
         self._delays = Histogram(_DELAYS)
         self._waiting: list[float] = []
@@ -86,26 +90,26 @@ class Tally:
         """Count a truth that arrived ``now``; None, or the reason why not.
 
         ``invalid``: none (None, NaN, infinite, no text and no number), or of a kind that the task has not;
-        ``unknown_class``: of no class that the objective names; ``early``: it came over a minute before the prediction.
+        ``unknown_class``: of no class that the objective names, or of neither of two; ``early``: it came over a minute
+        before the prediction. What is refused is counted nowhere. Never raises, whatever ``actual`` is.
         """
         truth = plain(actual)
         if truth is None or (type(truth) is float and not math.isfinite(truth)):
             return "invalid"
         delay = now - prediction.time
-        if delay < -_MINUTE:
+        if not -_MINUTE <= delay < math.inf:
             return "early"
-        hour = self._hour(prediction.time)
         task = (objective.task if objective is not None else None) or prediction.task or _told(prediction, truth)
         if task == "regression":
-            reason = self._regression(prediction, truth, hour)
+            reason = self._regression(prediction, truth)
         elif task:
-            reason = self._class(prediction, truth, hour, objective, binary=task == "binary")
+            reason = self._class(prediction, truth, objective, binary=task == "binary")
         else:
             reason = None
         if reason is not None:
             return reason
         self._total.joined += 1
-        hour.joined += 1
+        self._hour(prediction.time).joined += 1
         self._waiting.append(delay if delay > 0 else 0.0)
         if len(self._waiting) >= _WAITING:
             self._settle()
@@ -114,39 +118,34 @@ class Tally:
             self._delays.exemplify(Exemplar(max(0.0, delay), int(now * 1e9), trace[0], trace[1]))
         return None
 
-    def _class(
-        self, prediction: Prediction, truth: Label, hour: Hour, objective: Objective | None, *, binary: bool
-    ) -> str | None:
-        actual = class_name(truth)
-        if objective is not None and objective.names and actual not in objective.names:
+    def _class(self, prediction: Prediction, truth: Label, objective: Objective | None, *, binary: bool) -> str | None:
+        actual, label = class_name(truth), plain(prediction.label)
+        label = None if binary and type(label) is float else label  # the score once more
+        two = binary and actual in (_SIDES if objective is None else (objective.positive, objective.negative))
+        if _strange(actual, label, objective, neither=binary and not two):
             return "unknown_class"
-        positive, negative = ("1", "0") if objective is None else (objective.positive, objective.negative)
-        label, score = prediction.label, prediction.score
-        found: str | None = None
-        if label is not None and not (binary and type(label) is float):
-            found = class_name(label)
-        elif binary and score is not None:
-            threshold = 0.5 if objective is None else objective.threshold
-            found = positive if score >= threshold else negative
-        at = scores.score_bin(score) if binary and score is not None else None
-        if at is not None:
-            at += scores.SIZE if actual == positive else 0
-            self._total.scores[at] += 1
-            hour.scores[at] += 1
-        if found is None:
-            return None
-        pair = (self._known(found), self._known(actual))
-        self._total.confusion[pair] = self._total.confusion.get(pair, 0) + 1
-        hour.confusion[pair] = hour.confusion.get(pair, 0) + 1
-        if objective is not None:
-            money = objective.worth.get((found, actual))
-            if money:
-                self._total.earn("prediction", objective.currency, money)
-                hour.earn("prediction", objective.currency, money)
+        at = None if prediction.score is None else scores.score_bin(prediction.score)
+        found = class_name(label) if label is not None else _decided(prediction, at, objective) if two else None
+        pair = None if found is None else (self._known(found), self._known(actual))
+        money = 0.0 if objective is None or found is None else objective.worth.get((found, actual), 0.0)
+        both = self._total, self._hour(prediction.time)
+        for counts in both:
+            if pair is not None:
+                counts.count(pair, right=found == actual)
+            if money and objective is not None:
+                counts.earn("prediction", objective.currency, money)
+        if at is not None and two:
+            if actual == ("1" if objective is None else objective.positive):
+                at += scores.SIZE
+            for counts in both:
+                counts.scores[at] += 1
+        elif at is not None and found is not None and prediction.score is not None:
+            for counts in both:
+                counts.trust(prediction.score, right=found == actual)
         return None
 
-    def _regression(self, prediction: Prediction, truth: Label, hour: Hour) -> str | None:
-        label = prediction.label
+    def _regression(self, prediction: Prediction, truth: Label) -> str | None:
+        label = plain(prediction.label)
         if type(truth) not in (int, float) or (label is not None and type(label) not in (int, float)):
             return "invalid"
         if label is None:
@@ -155,10 +154,10 @@ class Tally:
             error = float(label) - float(truth)  # type: ignore[arg-type]
         except OverflowError:
             return "invalid"
-        if not abs(error) < _LARGEST:
+        if not abs(error) < LARGEST:
             return "invalid"
         self._total.err(error)
-        hour.err(error)
+        self._hour(prediction.time).err(error)
         self._errors.append(abs(error))
         if len(self._errors) >= _WAITING:
             self._settle()
@@ -168,7 +167,7 @@ class Tally:
         if name in self._classes:
             return name
         if len(self._classes) >= CLASSES:
-            return _OTHER
+            return OTHER
         self._classes.add(name)
         return name
 
@@ -176,13 +175,21 @@ class Tally:
         number = int(time // _HOUR)
         found = self._hours.get(number)
         if found is None:
+            if number < self._first:
+                return self._fold(number, [])
             if len(self._hours) > _HOURS:
                 oldest = min(key for key in self._hours if key != _OLDER)
                 if number < oldest:
-                    return self._hours.setdefault(_OLDER, Hour())
-                self._hours.setdefault(_OLDER, Hour()).merge([self._hours.pop(oldest)])
+                    self._first = oldest
+                    return self._fold(number, [])
+                self._fold(oldest, [self._hours.pop(oldest)])
+                self._first = oldest + 1
             found = self._hours[number] = Hour()
         return found
+
+    def _fold(self, number: int, hours: list[Hour]) -> Hour:
+        self._older = (min(self._older[0], number), max(self._older[1], number))
+        return self._hours.setdefault(_OLDER, Hour()).merge(hours)
 
     def _settle(self) -> None:
         self._delays.add(self._waiting)
@@ -194,58 +201,47 @@ class Tally:
     # ── business ────────────────────────────────────────────────────────────────────────────────────────────────────
 
     def business(self, kpi: object, value: object, currency: object) -> str | None:
-        """Count an event, and its money; None, or what is wrong with it: ``kpi``, ``value``, ``currency``."""
-        if type(kpi) is not str or not kpi or (kpi not in self._events and len(self._events) >= _KPIS):
+        """Count an event, and its money; None, or what is wrong with it: ``kpi``, ``value``, ``currency``.
+
+        A kpi is a text, one of 50; a value a finite number, with a currency of three capital letters, one of 20. What is
+        refused is counted nowhere. Never raises.
+        """
+        name = plain(kpi)
+        if type(name) is not str or not name:
+            return "kpi"
+        name = sendable(name)
+        if name not in self._events and len(self._events) >= _KPIS:
             return "kpi"
         if value is not None:
-            money = plain(value)
-            try:
-                amount = float(money) if type(money) in (int, float) else math.nan  # type: ignore[arg-type]
-            except OverflowError:
-                amount = math.inf
-            if not math.isfinite(amount):
+            amount = _amount(value)
+            if amount is None:
                 return "value"
-            if type(currency) is not str or not (len(currency) == 3 and currency.isascii() and currency.isupper()):
+            unit = plain(currency)
+            if not is_currency(unit) or (unit not in self._currencies and len(self._currencies) >= _CURRENCIES):
                 return "currency"
-            if currency not in self._currencies and len(self._currencies) >= _CURRENCIES:
-                return "currency"
-            self._currencies.add(currency)
-            self._total.earn(kpi, currency, amount)
-        self._events[kpi] = self._events.get(kpi, 0) + 1
+            self._currencies.add(unit)
+            self._total.earn(name, unit, amount)
+        self._events[name] = self._events.get(name, 0) + 1
         return None
 
     # ── what is known ───────────────────────────────────────────────────────────────────────────────────────────────
 
     def quality(self, since: float | None, until: float | None, objective: Objective | None) -> Quality:
-        """Of predictions made between two times, in whole hours; what is older than 200 hours with truths is one."""
-        found = self._total
+        """Of predictions made between two times: of all hours that overlap, what is older than 200 of them being one."""
+        self._settle()
+        total = found = self._total
         if since is not None or until is not None:
             first = -math.inf if since is None else since // _HOUR
             last = math.inf if until is None else until // _HOUR
+            spans = {number: (number, number) for number in self._hours} | {_OLDER: self._older}
             found = Hour().merge(
-                hour
-                for number, hour in self._hours.items()
-                if (since is None if number == _OLDER else first <= number <= last)
+                hour for number, hour in self._hours.items() if spans[number][0] <= last and first <= spans[number][1]
             )
-        value: dict[str, float] = {}
-        for (_, currency, direction), money in found.money.items():
-            value[currency] = value.get(currency, 0.0) + (money if direction == "gain" else -money)
-        quality = Quality(
-            self._expected,
-            found.joined,
-            self._total.joined / self._expected if self._expected else None,
-            dict(found.confusion),
-            value=value,
+        delays = (
+            {share: min(self._delays.quantile(share), self._delays.high) for share in SHARES} if total.joined else {}
         )
-        quality = _classes(quality, "1" if objective is None else objective.positive)
-        quality = _scored(quality, found, objective)
-        if found.errors:
-            quality = quality._replace(
-                mae=(found.over + found.under) / found.errors,
-                rmse=math.sqrt(found.squared / found.errors),
-                bias=(found.over - found.under) / found.errors,
-            )
-        return quality
+        errors = magnitudes(self._sketch) if total.errors else {}
+        return judged(found, Whole(self._expected, total.joined, delays, errors), objective)
 
     def collect(self) -> Iterator[Points]:
         """Everything counted."""
@@ -288,51 +284,44 @@ class Tally:
         return found
 
 
+def _strange(actual: str, label: Label, objective: Objective | None, *, neither: bool) -> bool:
+    """Whether a class is unknown: of none that the objective names, or ``neither`` of the two of a binary task.
+
+    Where there is no objective, nobody said here what the two are called, and a predicted label can be compared all the same.
+    """
+    if objective is None:
+        return neither and label is None
+    return neither or (bool(objective.names) and actual not in objective.names)
+
+
+def _decided(prediction: Prediction, at: int | None, objective: Objective | None) -> str | None:
+    """The name of the one of two classes that a score predicts; None for what is no score."""
+    if at is None or prediction.score is None:
+        return None
+    if objective is None:
+        return _SIDES[prediction.score >= _THRESHOLD]
+    return objective.positive if prediction.score >= objective.threshold else objective.negative
+
+
+def _amount(value: object) -> float | None:
+    """Money as a float; None for truth values, texts, NaN and what is too large to be added up."""
+    known = value if type(value) is Decimal else plain(value)
+    if type(known) is not float and type(known) is not int and type(known) is not Decimal:
+        return None
+    try:
+        amount = float(known)
+    except (OverflowError, ValueError):  # a signalling NaN
+        return None
+    return amount if abs(amount) < LARGEST else None
+
+
 def _told(prediction: Prediction, truth: Label) -> str:
     """The task that a prediction and its truth are of; empty where nothing was predicted."""
     label, score = prediction.label, prediction.score
     kind = type(truth)
-    if score is not None and type(label) is not str and (kind is bool or (kind is int and truth in (0, 1))):
+    one_of_two = type(label) is not str and (type(label) is not int or label in (0, 1))
+    if score is not None and one_of_two and (kind is bool or (kind is int and truth in (0, 1))):
         return "binary"
     if type(label) is float and kind in (int, float):
         return "regression"
     return "multiclass" if label is not None else ""
-
-
-def _classes(quality: Quality, positive: str) -> Quality:
-    """The figures of the confusion matrix."""
-    confusion = quality.confusion
-    total = sum(confusion.values())
-    if not total:
-        return quality
-    right = sum(count for (predicted, actual), count in confusion.items() if predicted == actual != _OTHER)
-    hit = confusion.get((positive, positive), 0)
-    predicted = sum(count for (one, _), count in confusion.items() if one == positive)
-    actual = sum(count for (_, one), count in confusion.items() if one == positive)
-    return quality._replace(
-        accuracy=right / total,
-        precision=hit / predicted if predicted else None,
-        recall=hit / actual if actual else None,
-        f1=2 * hit / (predicted + actual) if predicted + actual else None,
-    )
-
-
-def _scored(quality: Quality, found: Hour, objective: Objective | None) -> Quality:
-    """The figures of the score bins."""
-    counts: NDArray[Any] = np.array(found.scores, np.int64)
-    negatives, positives = counts[: scores.SIZE], counts[scores.SIZE :]
-    threshold = 0.5 if objective is None else objective.threshold
-    real = scores.realized(negatives, positives, threshold=threshold)
-    rates = None if objective is None else objective.rates
-    hoped = scores.expected(negatives + positives, threshold=threshold, rates=rates)
-    if real is None or hoped is None:
-        return quality
-    return quality._replace(
-        auc=real.auc,
-        log_loss=real.log_loss,
-        brier=real.brier,
-        calibration_error=real.calibration_error,
-        expected_accuracy=hoped.accuracy.value,
-        expected_f1=None if hoped.f1 is None else hoped.f1.value,
-        expected_auc=None if hoped.auc is None else hoped.auc.value,
-    )

@@ -5,6 +5,7 @@ Nothing here knows of telemetry, files or threads.
 
 from mlobs.sketch.bins import Cuts, Found, count_values
 from mlobs.sketch.categories import Categories, Tally
+from mlobs.sketch.confusion import Confusion, OfClass
 from mlobs.sketch.distance import chi_squared, jensen_shannon, ks, psi, wasserstein
 from mlobs.sketch.edges import cut
 from mlobs.sketch.exponential import Buckets, Exponential
@@ -21,16 +22,20 @@ from mlobs.sketch.noise import (
     psi_pvalue,
 )
 from mlobs.sketch.quantiles import Quantiles
+from mlobs.sketch.scores import Measured
 from mlobs.sketch.values import instants, is_missing, lengths, numbers, plain_list, unmasked
 
 __all__ = [
     "Buckets",
     "Categories",
+    "Confusion",
     "CutMatrix",
     "Cuts",
     "Drift",
     "Exponential",
     "Found",
+    "Measured",
+    "OfClass",
     "Quantiles",
     "Tally",
     "Verdict",
