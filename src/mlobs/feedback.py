@@ -106,7 +106,7 @@ def remember(prediction_id: str | Sequence[str], *, label: Label | None = None, 
     Of the same call as `ticket` would be; several ids are those of the rows of its answer. The join store
     (``join_store``) has it within a second. Whether it was taken; what was not is counted. Never raises.
     """
-    ids = [prediction_id] if isinstance(prediction_id, str) else list(prediction_id)
+    ids = prediction_id if isinstance(prediction_id, (list, tuple)) else [prediction_id]
     return runtime.outcomes.remember(ids, Given(label, score))
 
 
@@ -158,8 +158,8 @@ def business(
     process remembers. Whether it was counted; what was not is counted in ``mlobs.sdk.dropped``. Never raises.
     """
     identity = None
-    if model is not None:
-        identity = Identity(str(model), str(version or names.UNVERSIONED), str(variant or names.CHAMPION))
+    if isinstance(model, str):
+        identity = Identity(model, version or names.UNVERSIONED, variant or names.CHAMPION)
     return runtime.outcomes.business(kpi, value, currency, ticket=ticket, identity=identity, event=event_id)
 
 

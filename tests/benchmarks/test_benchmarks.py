@@ -72,3 +72,11 @@ def test_a_table_names_the_machine_it_was_measured_on() -> None:
     printed = run("fold.py")
     assert printed.startswith("python ")
     assert "numpy_sum" in printed
+
+
+def test_resources_tell_every_family() -> None:
+    """Milliseconds of each family and of a whole collection, beside psutil's."""
+    found = report("resources.py")
+    assert set(found["ms"]) == {"psutil", "process", "garbage", "container", "gpu", "all"}
+    assert all(0 < figures["median"] <= figures["p99"] for figures in found["ms"].values())
+    assert set(found["times_psutil"]) == set(found["ms"]) - {"psutil"}

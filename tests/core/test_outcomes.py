@@ -21,6 +21,8 @@ from starlette.routing import Route
 
 import mlobs
 from mlobs import testing
+from mlobs.api import runtime
+from mlobs.core.inside import LAST
 from mlobs.testing import Telemetry
 
 KEY = secrets.token_hex(32)
@@ -190,6 +192,8 @@ def test_own_ids_join(sealed: Telemetry) -> None:
     assert unjoined(sealed, "duplicate") == 1
     assert not mlobs.remember(["one", "too", "many"])
     assert dropped(sealed, "id_rows") == 3
+    assert not mlobs.remember(object())  # type: ignore[arg-type]
+    assert unjoined(sealed, "bad_id") == 1
 
 
 def test_business_of_a_ticket_and_of_a_model(sealed: Telemetry) -> None:
@@ -235,7 +239,7 @@ def test_time_and_cost_of_models_stay_below_the_process(sealed: Telemetry) -> No
     assert 0 < cpu <= sealed.total("process.cpu.time") + 0.02  # ticks of a hundredth, of user and of system
     assert sealed.total("mlobs.prediction.gpu.time", model_name="a") == 150
     assert sealed.total("mlobs.prediction.cost", hardware="gpu", currency="EUR") == 600
-    assert abs(sealed.total("mlobs.prediction.cost", hardware="cpu") - cpu) < 1
+    assert sealed.total("mlobs.prediction.cost", hardware="cpu") == pytest.approx(cpu)
 
 
 def test_without_a_key_there_is_no_ticket_and_it_is_told(telemetry: Telemetry) -> None:
@@ -247,3 +251,28 @@ def test_without_a_key_there_is_no_ticket_and_it_is_told(telemetry: Telemetry) -
         mlobs.configure(ticket_keys=["secret"])
     with pytest.raises(mlobs.ConfigurationError, match="one of them"):
         mlobs.outcome(actual=True)  # type: ignore[call-overload]
+
+
+def test_settings_that_change_are_followed(sealed: Telemetry) -> None:
+    """Keys that are taken away give no tickets; a shorter life, and a shorter memory, hold at once."""
+    mlobs.observe(model="m")(lambda row: 0.7)([1.0])
+    ticket = mlobs.ticket()
+    mlobs.configure(ticket_keys=[KEY], ticket_ttl=1e-9)
+    assert not mlobs.outcome(ticket, actual=True)
+    assert unjoined(sealed, "expired") == 1
+    mlobs.configure(enabled=True)
+    assert mlobs.ticket() is None
+    mlobs.configure(ticket_keys=[KEY], outcome_memory=2)
+    tickets = [mlobs.ticket() for _ in range(6)]
+    assert all(mlobs.outcome(one, actual=True) for one in tickets)
+    assert mlobs.outcome(tickets[0], actual=True)  # forgotten
+    assert not mlobs.outcome(tickets[-1], actual=True)
+
+
+def test_many_rows_are_no_header(sealed: Telemetry) -> None:
+    """The tickets of a large answer stay out of the header, and every row is counted."""
+    mlobs.observe(model="m")(lambda rows: np.zeros(5000))([[1.0]])
+    handed = LAST.get()
+    assert handed is not None
+    assert runtime.outcomes.tickets.header([handed]) is None
+    assert dropped(sealed, "ticket_header") == 5000

@@ -403,3 +403,29 @@ def test_calls_made_while_the_interpreter_ends_are_harmless(sink: Sink) -> None:
     assert done.returncode == 0
     assert "Traceback" not in done.stderr
     assert sink.calls() >= 10
+
+
+def test_a_process_that_only_brings_truths_sends_them(sink: Sink) -> None:
+    """Truths and business events are exported by a process that never predicts; its environment is read then."""
+    key = "ab" * 32
+    done = run(
+        f"""
+        os.environ["MLOBS_TICKET_KEYS"] = "{key}"
+        work(1)
+        print(mlobs.ticket())
+        mlobs.shutdown()
+        """,
+        None,
+        OTEL_METRICS_EXPORTER="none",
+        OTEL_TRACES_EXPORTER="none",
+    )
+    assert done.returncode == 0, done.stderr
+    script = """
+        os.environ["MLOBS_TICKET_KEYS"] = os.environ["KEY"]
+        assert mlobs.outcome(os.environ["TICKET"], actual=True)
+        assert mlobs.business("conversion", value=2.5, currency="EUR", ticket=os.environ["TICKET"])
+        """
+    brought = run(script, sink, KEY=key, TICKET=done.stdout.strip())
+    assert (brought.returncode, brought.stderr) == (0, "")
+    names = {metric for found in sink.latest().values() for metric in found}
+    assert {"mlobs.outcome.joined", "mlobs.business.value"} <= names

@@ -98,3 +98,16 @@ def profiles() -> None:
     assert_type(profile.rows, int)
     assert_type(profile.id, str)
     mlobs.Profile.build([{"age": 1}], bins="ten")  # type: ignore[arg-type]
+
+
+def outcomes() -> None:
+    """A ticket may be none, a truth is anything, and exactly one of ticket and id names the prediction."""
+    assert_type(mlobs.ticket(score=0.7), str | None)
+    assert_type(mlobs.tickets(), list[str])
+    assert_type(mlobs.outcome(mlobs.ticket(), actual=True), bool)
+    assert_type(mlobs.outcome(prediction_id="order-1", actual=3.5), bool)
+    assert_type(mlobs.quality()["m"], mlobs.Quality)
+    mlobs.outcome("ticket", prediction_id="order-1", actual=1)  # type: ignore[call-overload]
+    mlobs.objective(model="m", task="ranking")  # type: ignore[arg-type]
+    with mlobs.variant("challenger"):
+        pass

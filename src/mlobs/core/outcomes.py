@@ -49,7 +49,7 @@ class Outcomes:
         self._lock = threading.RLock()  # a signal handler may bring a truth while its own thread is in here
         self._truths: dict[Identity, Truths] = {}
         self._unjoined: Counter[str] = Counter()
-        self._recent = Recent(self._state.settings.outcome_memory)
+        self._recent: Recent | None = None
         self._events = Recent(_EVENTS)
         self._joins: Joins | None = None
         self._ending: queue.SimpleQueue[None] = queue.SimpleQueue()
@@ -104,6 +104,7 @@ class Outcomes:
     def remember(self, ids: Sequence[object], given: Given) -> bool:
         """Keep the current call's prediction under an id, or the rows of the one before under one each."""
         try:
+            self._state.start()
             return self.tickets.remember(self.joins(), ids, given)
         except Exception as error:  # noqa: BLE001 - ours
             self._state.guard.error("remember", error)
@@ -114,10 +115,13 @@ class Outcomes:
     def outcome(self, ticket: object, actual: object) -> bool:
         """A truth, with its ticket; whether it was counted."""
         try:
+            self._state.start()  # a process may bring truths and predict nothing
             opened = self._open(ticket)
             if opened is None:
                 return False
             with self._lock:
+                if self._recent is None:
+                    self._recent = Recent(self._state.settings.outcome_memory)
                 reason = "duplicate" if opened.id in self._recent else self._count(opened, actual, self._wall())
                 if reason is None:
                     self._recent.add(opened.id)
@@ -131,6 +135,7 @@ class Outcomes:
     def outcome_of(self, key: object, actual: object) -> bool:
         """A truth, with the id of its prediction; whether it was taken in. It is counted when both have met."""
         try:
+            self._state.start()
             return self.joins().truth(key, actual, self._wall())
         except Exception as error:  # noqa: BLE001 - ours
             self._state.guard.error("outcome", error)
@@ -191,6 +196,7 @@ class Outcomes:
     ) -> bool:
         """A business event of a model; whether it was counted."""
         try:
+            self._state.start()
             if ticket is not None:
                 opened = self._open(ticket)
                 if opened is None:

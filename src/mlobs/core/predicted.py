@@ -15,7 +15,7 @@ from mlobs.columns import LARGE, kind_of
 from mlobs.release.prediction import Prediction
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
     from mlobs.columns import Block
     from mlobs.core.inside import Handed
@@ -56,13 +56,27 @@ def predicted(handed: Handed, objective: Objective | None) -> list[Predicted]:
     if cls in (float, int, str, bool):
         return [_one((answer,), objective)]
     try:
-        width = len(handed.monitor.model.outputs.reference)
-        kept = kind_of(cls).keep(answer)
-        if kept is LARGE:
-            kept = kind_of(cls).part(answer, 1)
-        return [row for block in columns.blocks([kept], width) for row in _rows(block, objective)] or [_NOTHING]
+        return [row for block in _blocks(handed) for row in _rows(block, objective)] or [_NOTHING]
     except Exception:  # noqa: BLE001 - an answer of a kind nobody reads: it is counted where it is folded
         return [_NOTHING]
+
+
+def rows_of(handed: Handed) -> int:
+    """How many rows a call's answer has, without a look at what they say; 1 where it cannot be told."""
+    try:
+        return sum(block.rows for block in _blocks(handed)) or 1
+    except Exception:  # noqa: BLE001 - likewise
+        return 1
+
+
+def _blocks(handed: Handed) -> Iterable[Block]:
+    """The answer as blocks of rows. Raises for what cannot be read."""
+    answer = handed.answer
+    kind = kind_of(type(answer))
+    kept = kind.keep(answer)
+    return columns.blocks(
+        [kind.part(answer, 1) if kept is LARGE else kept], len(handed.monitor.model.outputs.reference)
+    )
 
 
 def _rows(block: Block, objective: Objective | None) -> list[Predicted]:

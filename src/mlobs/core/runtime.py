@@ -77,7 +77,7 @@ class Runtime(State):
     # ── life ────────────────────────────────────────────────────────────────────────────────────────────────────────
 
     def start(self) -> None:
-        """Start the background threads, once; called by the first observed call of a process."""
+        """Start the background threads, once; called by the first observed call, or truth, of a process."""
         if self.started or self.over:
             return
         try:

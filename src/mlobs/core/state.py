@@ -74,6 +74,10 @@ class State(ABC):
                 monitor.apply(self.settings)
 
     @abstractmethod
+    def start(self) -> None:
+        """Whatever is counted is exported from now on; again does no harm."""
+
+    @abstractmethod
     def wake(self) -> None:
         """A ring is half full: whoever runs the folder wakes it."""
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from mlobs.core.inside import INSIDE, LAST
 from mlobs.core.monitor import Monitor
-from mlobs.core.predicted import ended, predicted, prediction
+from mlobs.core.predicted import ended, predicted, prediction, rows_of
 from mlobs.errors import MlobsError
 
 if TYPE_CHECKING:
@@ -42,27 +42,30 @@ class Tickets:
         self._expect = expect
         self._wall = wall
         self._ticketer: Ticketer | None = None
-        self._keys: tuple[str, ...] = ()
+        self._made_of: tuple[tuple[str, ...], float] | None = None
 
     def prepare(self, settings: Settings) -> None:
         """Load what seals tickets, so that no request waits for it. Raises MlobsError for keys that cannot be used."""
-        if settings.ticket_keys and settings.ticket_keys != self._keys:
+        made_of = (settings.ticket_keys, settings.ticket_ttl)
+        if made_of == self._made_of:
+            return
+        ticketer = None
+        if settings.ticket_keys:
             from mlobs.release.ticket import Ticketer
 
             with self._state.loading:
-                self._ticketer = Ticketer(settings.ticket_keys, ttl=settings.ticket_ttl)
-            self._keys = settings.ticket_keys
+                ticketer = Ticketer(settings.ticket_keys, ttl=settings.ticket_ttl)
+        self._ticketer, self._made_of = ticketer, made_of
 
     def ticketer(self) -> Ticketer | None:
         """What seals and opens tickets; None where there is no key, or none that can be used."""
-        if self._keys != self._state.settings.ticket_keys:
-            try:
-                self.prepare(self._state.settings)
-            except MlobsError as error:
-                self._keys = self._state.settings.ticket_keys
-                self._ticketer = None
-                self._state.guard.tell("ticket keys", "mlobs gives no tickets: %s", error)
-        return self._ticketer if self._keys else None
+        settings = self._state.settings
+        try:
+            self.prepare(settings)
+        except MlobsError as error:
+            self._ticketer, self._made_of = None, (settings.ticket_keys, settings.ticket_ttl)
+            self._state.guard.tell("ticket keys", "mlobs gives no tickets: %s", error)
+        return self._ticketer
 
     def ticket(self, given: Given) -> str | None:
         """A ticket for the call that runs here, or for the first row of the one that has just ended."""
@@ -79,10 +82,11 @@ class Tickets:
             ticketer = self.ticketer()
             if ticketer is None or not calls:
                 return None
-            rows = [(handed.monitor, row, ended(handed)) for handed in calls for row in self._rows(handed)]
-            if len(rows) > _HEADER:
-                self._drop("ticket_header", len(rows))
+            count = sum(map(rows_of, calls))
+            if count > _HEADER:
+                self._drop("ticket_header", count)
                 return None
+            rows = [(handed.monitor, row, ended(handed)) for handed in calls for row in self._rows(handed)]
             found = [prediction(monitor, row, at, self._task(monitor)) for monitor, row, at in rows]
             sealed = [ticketer.seal(one) for one in found]
             self._expect(found)

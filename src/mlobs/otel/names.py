@@ -315,7 +315,7 @@ PREDICTION_POOL_TIME: Final = Instrument(
     "counter",
     "s",
     "CPU time of the process' other threads during calls, beyond the calling thread's: a model's thread pools (OpenMP, "
-    "BLAS, joblib), and whatever else ran meanwhile. Read on one call in 16 that ran alone and scaled by duration.",
+    "BLAS, joblib), and whatever else ran meanwhile. Read on one in 16 of the calls whose CPU time is read, where no other ran beside it, and scaled by duration.",
     _CALL,
 )
 MODEL_MEMORY_PEAK: Final = Instrument(
