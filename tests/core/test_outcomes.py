@@ -276,3 +276,11 @@ def test_many_rows_are_no_header(sealed: Telemetry) -> None:
     assert handed is not None
     assert runtime.outcomes.tickets.header([handed]) is None
     assert dropped(sealed, "ticket_header") == 5000
+
+
+def test_a_predicted_number_is_never_the_name_of_a_class(sealed: Telemetry) -> None:
+    """Text as the truth of a float is refused, and the float is told nowhere."""
+    mlobs.observe(model="m")(lambda row: 0.7312)([1.0])
+    assert not mlobs.outcome(mlobs.ticket(), actual="late")
+    assert unjoined(sealed, "invalid") == 1
+    assert mlobs.quality()["m"].confusion == {}

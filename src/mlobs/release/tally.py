@@ -322,6 +322,6 @@ def _told(prediction: Prediction, truth: Label) -> str:
     one_of_two = type(label) is not str and (type(label) is not int or label in (0, 1))
     if score is not None and one_of_two and (kind is bool or (kind is int and truth in (0, 1))):
         return "binary"
-    if type(label) is float and kind in (int, float):
+    if type(label) is float:  # never a class: its digits would be told
         return "regression"
     return "multiclass" if label is not None else ""
