@@ -44,7 +44,9 @@ class Sink:
                 about = {pair.key: pair.value.string_value for pair in resource.resource.attributes}
                 for scope in resource.scope_metrics:
                     for metric in scope.metrics:
-                        found[about["service.instance.id"]][metric.name] = metric
+                        found[about.get("service.instance.id", "")][metric.name] = (
+                            metric  # old SDKs give their own none
+                        )
         return found
 
     def calls(self, *, delta: bool = False) -> int:

@@ -114,7 +114,7 @@ class Hostile:
 def test_what_is_no_truth_is_refused() -> None:
     """Each bad truth has its reason, nothing is raised, and nothing is counted."""
     tally = Tally(NO_ATTRIBUTES)
-    for actual in (None, math.nan, math.inf, [1], 10**4000, Hostile(), np.datetime64("NaT"), b"1", 1j):
+    for actual in (None, math.nan, math.inf, [1], 10**4000, Hostile(), np.datetime64("NaT", "s"), b"1", 1j):
         assert tally.add(made(None, 0.5), actual, NOW, None) == "invalid"
     assert tally.quality(None, None, None).joined == 0
 
@@ -214,7 +214,7 @@ ANYTHING = st.one_of(
 STRANGE: tuple[Any, ...] = (
     Contrary(), Contrary, Hostile(), Text("a"), Whole(1), Colour.RED, 10**400, 10**5000, -(10**400), "\ud800",
     "x" * 10_000, pd.NA, pd.NaT, pd.Timestamp(0), np.float16(1), np.float32("nan"), np.bool_(True), np.int8(1),
-    np.str_("a"), np.bytes_(b"a"), np.datetime64("NaT"), np.timedelta64(1, "s"), np.array(1), np.array([1, 2]),
+    np.str_("a"), np.bytes_(b"a"), np.datetime64("NaT", "s"), np.timedelta64(1, "s"), np.array(1), np.array([1, 2]),
     np.longdouble("1e400"), np.ma.masked, Decimal("sNaN"), Decimal(1), object(), type, print, ...,
 )  # fmt: skip
 LABELS = (None, True, 1, 3, 0.4, -7.5, math.nan, math.inf, "a", "", 10**300)
