@@ -20,6 +20,24 @@ def failures(seen: dict[str, Any]) -> list[str]:
         "no drift in winter": seen["drifted_winter"] == [],
         "temp drifted in spring": "temp" in seen["drifted"],
         "carrier and origin did not drift": not {"carrier", "origin"} & set(seen["drifted"]),
+        "truths were told": seen["outcomes_sent"] > 0,
+        "every truth told is joined or refused": seen["outcomes_sent"]
+        == seen["outcomes_joined"] + seen["outcomes_rejected"],
+        "each kind of bad truth was refused": set(seen["outcomes_rejected_by_reason"])
+        >= {"damaged", "wrong_key", "duplicate", "invalid"},
+        "nearly every prediction's truth came": 0.97 < seen["coverage"] <= 1,
+        "the AUC is scikit-learn's within its bound": all(
+            abs(told["auc"] - told["auc_sklearn"]) <= told["auc_bound"] < 0.1
+            for told in (seen, *seen["seasons"].values())
+        ),
+        "in winter scores kept what they promised": abs(
+            seen["seasons"]["winter"]["auc"] - seen["seasons"]["winter"]["auc_expected"]
+        )
+        < 0.05,
+        "in spring they did not": seen["seasons"]["spring"]["auc"] < seen["seasons"]["spring"]["auc_expected"] - 0.03,
+        "winter earned more than spring": seen["seasons"]["winter"]["business_value"]
+        > seen["seasons"]["spring"]["business_value"],
+        "CPU time was told": seen["cpu_seconds"] > 0 < seen["cost_per_1000"],
         "the verdicts agree with the list": {
             name for name, drift in seen["features"].items() if drift["verdict"] == "drifted"
         }

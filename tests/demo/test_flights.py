@@ -7,7 +7,7 @@ import pytest
 from sklearn.metrics import roc_auc_score
 
 from mlobs.demo.delay_model import DelayModel
-from mlobs.demo.flights import CATEGORIES, FEATURES, LATE, Flights
+from mlobs.demo.flights import AIR_TIME, CATEGORIES, FEATURES, LATE, Flights
 
 
 @pytest.fixture(scope="module")
@@ -22,15 +22,15 @@ def model(flights: Flights) -> DelayModel:
 
 def test_the_parts_are_the_months(flights: Flights) -> None:
     """Training and held-out winter flights are January to March's, none in both; April and May are whole."""
-    assert len(flights.train) + len(flights.winter) == 26398 + 23611 + 27902
+    assert len(flights.train) + len(flights.calibration) + len(flights.winter) == 26398 + 23611 + 27902
     assert (len(flights.april), len(flights.may)) == (27564, 28128)
     assert len(flights.winter) > 10_000
 
 
 def test_each_part_has_the_features(flights: Flights) -> None:
-    """Every part has the features in order, then the label, and weather for nearly all flights."""
+    """Every part has the features in order, then the label and the time in the air, and weather for nearly all flights."""
     for part in flights:
-        assert list(part.columns) == [*FEATURES, LATE]
+        assert list(part.columns) == [*FEATURES, LATE, AIR_TIME]
         assert part["temp"].isna().mean() < 0.02
 
 

@@ -28,11 +28,14 @@ class Process:
         self.reader = InMemoryMetricReader()
         resource = Resource({INSTANCE: instance})
         self._provider = MeterProvider([self.reader], resource=resource, shutdown_on_exit=False)
-        meter = self._provider.get_meter("mlobs")
+        self._meter = meter = self._provider.get_meter("mlobs")
         self.duration = meter.create_histogram(names.PREDICTION_DURATION.name, "s")
         self.observations = meter.create_counter(names.FEATURE_OBSERVATIONS.name)
         self.memory = meter.create_up_down_counter(machine.PROCESS_MEMORY_USAGE.name)
         self.cpu = meter.create_gauge(machine.PROCESS_CPU_UTILIZATION.name)
+
+    def add(self, instrument: names.Instrument, amount: float, **attributes: str) -> None:
+        self._meter.create_counter(instrument.name).add(amount, attributes)
 
     def export(self) -> ExportMetricsServiceRequest:
         data = self.reader.get_metrics_data()
@@ -117,6 +120,36 @@ def test_a_difference_is_what_came_between(processes: tuple[Process, Process]) -
     added = ledger.totals().since(earlier)
     assert (added.predictions, added.durations.total) == (1, 1)
     assert added.observations == {("input", "temp"): {"00": 0, "01": 1}}
+
+
+def test_worth_is_added_up(processes: tuple[Process, Process]) -> None:
+    """Truths, money and cost are sums over processes; what a bin stands for is said once."""
+    ledger = Ledger()
+    serving, arriving = processes
+    earlier = ledger.totals()
+    serving.add(names.OUTCOME_EXPECTED, 4)
+    serving.add(names.PREDICTION_SCORE, 4, **{names.BIN: "07"})
+    serving.add(names.PREDICTION_CPU_TIME, 0.5)
+    serving.add(names.PREDICTION_COST, 0.002)
+    serving.add(names.PREDICTION_ROWS, 4)
+    arriving.add(names.OUTCOME_JOINED, 3)
+    for bin_, actual, count in (("07", "0", 2), ("39", "1", 1)):
+        arriving.add(names.OUTCOME_SCORE, count, **{names.BIN: bin_, names.ACTUAL: actual})
+    for process, reason in ((serving, "damaged"), (arriving, "damaged"), (arriving, "forged")):
+        process.add(names.OUTCOME_UNJOINED, 1, **{names.REASON: reason})
+    for direction, amount in (("gain", 100.0), ("loss", 25.5)):
+        arriving.add(names.BUSINESS_VALUE, amount, **{names.DIRECTION: direction})
+    for process in processes:
+        ledger.metrics(process.export())
+    worth = ledger.totals().worth
+    assert (worth.given, worth.joined, worth.refused, worth.rejected) == (4, 3, {"damaged": 2, "forged": 1}, 3)
+    assert (worth.coverage, worth.value, worth.cpu, worth.cost_per_1000) == (0.75, 74.5, 0.5, 0.5)
+    assert (worth.promised[7], worth.negatives[7], worth.positives[39]) == (4, 2, 1)
+    assert worth.auc is not None
+    assert worth.auc.value == 1
+    assert worth.expected_auc is None  # nobody has said what a bin stands for
+    assert worth.since(earlier.worth) == worth
+    assert worth.since(worth).rejected == 0
 
 
 def test_an_empty_export_is_taken() -> None:

@@ -20,6 +20,7 @@ from mlobs.demo.narrator import LiveNarrator, PlainNarrator, line
 from mlobs.demo.outcome import Outcome, Season
 from mlobs.demo.summary import summary
 from mlobs.demo.totals import Totals, Worker
+from mlobs.demo.worth import Worth
 from mlobs.sketch import Drift, judge
 
 REFERENCE = np.full(11, 5000)
@@ -27,7 +28,22 @@ WORKERS = (
     Worker("0f7c2d41-aa", 1500, 4, 0.21, 150 * 1024**2, 14, 1),
     Worker("9b1e44c0-bb", 1490, 6, 0.19, 149 * 1024**2, 14, 1),
 )
-TOTALS = Totals(2990, 10, 61, 0, Durations((0.001, 0.0025, 0.005, 0.01), (0, 2500, 450, 40, 0)), {}, WORKERS)
+BINS = np.arange(40)
+WORTH = Worth(
+    given=2990,
+    joined=2950,
+    refused={"damaged": 4, "duplicate": 3},
+    promised=tuple([75] * 40),
+    negatives=tuple((80 - 2 * BINS).tolist()),
+    positives=tuple((2 * BINS).tolist()),
+    rates=tuple((BINS / 40).tolist()),
+    value=-12345.6,
+    delays=Durations((1.0, 10.0), (2900, 50, 0), 1770.0),
+    cpu=1.234,
+    cost=0.0000137,
+    rows=2990,
+)
+TOTALS = Totals(2990, 10, 61, 0, Durations((0.001, 0.0025, 0.005, 0.01), (0, 2500, 450, 40, 0)), {}, WORKERS, WORTH)
 
 
 def drifts(current: dict[str, float] | None = None, count: int = 3000) -> list[Drift]:
@@ -59,6 +75,7 @@ def glance(**changes: Any) -> Glance:
         rates=[0.0, 120.0, 240.0, 250.0],
         recent=TOTALS.durations,
         drifts=SPRING,
+        worth=WORTH,
     )
     return usual._replace(**changes)
 
@@ -90,13 +107,21 @@ def test_the_view_tells_the_numbers() -> None:
     assert "0f7c2d41" in text
     assert "21% CPU" in text
     assert "150 MiB" in text
+    assert "2,950 landed, 99% of the predictions, 0.6 s later;  7 refused" in text
+    assert "AUC 0.84, expected 0.8" in text
+    assert "-12,346 USD;  CPU 1.2 s, 4.6 µUSD/1,000" in text
 
 
 def test_a_view_with_nothing_yet_is_whole() -> None:
     """Before the first export there is a view all the same."""
-    text = shown(dashboard(glance(totals=Totals(), rate=0.0, rates=[], recent=Durations(), drifts=drifts(count=0))))
+    text = shown(
+        dashboard(
+            glance(totals=Totals(), rate=0.0, rates=[], recent=Durations(), drifts=drifts(count=0), worth=Worth())
+        )
+    )
     assert "p50 -" in text
     assert "Counting" in text
+    assert "AUC -, expected -" in text
 
 
 def test_a_terminal_without_unicode_gets_a_view() -> None:
@@ -126,10 +151,13 @@ def test_a_sparkline_shows_the_course() -> None:
     assert sparkline([]) == sparkline([0.0]) == ""
 
 
+WORTHY = "2,950 landed, AUC 0.84, expected 0.84, -12,346 USD. "
+
+
 def test_a_line_says_it_all() -> None:
     """One line of a log has the sums, the rate, the latency, the resources and the verdict."""
     assert line(glance()).startswith(" 31 s  April's flights: 2,990 of 3,010 counted, 250 calls/s, p50 1.9 ms, p99 ")
-    assert line(glance()).endswith("10 errors, 2 workers, CPU 40%, 299 MiB. " + verdict(SPRING))
+    assert line(glance()).endswith("10 errors, 2 workers, CPU 40%, 299 MiB. " + WORTHY + verdict(SPRING))
 
 
 def test_plain_lines_come_at_times() -> None:
@@ -162,17 +190,28 @@ def test_the_live_view_lets_go_of_the_terminal() -> None:
 OUTCOME = Outcome(
     sent=2990,
     malformed=10,
+    truths=2957,
     totals=TOTALS,
-    winter=Season("January to March, held out", TOTALS, WINTER),
-    spring=Season("April and May", TOTALS, SPRING),
+    winter=Season("January to March, held out", TOTALS, WINTER, 0.734),
+    spring=Season("April and May", TOTALS, SPRING, math.nan),
     auc={"winter": 0.734, "April": 0.637, "May": math.nan},
+    auc_of_truths=0.7,
 )
 
 
 def test_the_summary_says_what_to_do() -> None:
     """The last words have the sums, both seasons, the limits of seconds, and the next step."""
     text = shown(summary(OUTCOME))
-    for said in ("2,990 requests sent", "Drifted in spring: temp, dewp.", "AUC was 0.73 on winter, 0.64 on April."):
+    for said in (
+        "2,990 requests sent",
+        "Drifted in spring: temp, dewp.",
+        "AUC was 0.73 on winter, 0.64 on April.",
+        "2,957 truths told, 2,950 joined to their prediction, 7 refused (4 damaged, 3 duplicate)",
+        "-12,346 USD",
+        "98.7%",
+        "0.0000046 USD",
+        "A warning saves 100 USD",
+    ):
         assert said in " ".join(text.split())
     assert "Seconds are not seasons" in text
     assert "@mlobs.observe(" in text
@@ -194,6 +233,22 @@ def test_the_json_is_the_contract() -> None:
         "features_winter",
         "drifted",
         "drifted_winter",
+        "outcomes_sent",
+        "outcomes_joined",
+        "outcomes_rejected",
+        "outcomes_rejected_by_reason",
+        "coverage",
+        "delay_mean_s",
+        "auc",
+        "auc_bound",
+        "auc_sklearn",
+        "auc_expected",
+        "business_value",
+        "net_value",
+        "currency",
+        "seasons",
+        "cpu_seconds",
+        "cost_per_1000",
     ]
     assert list(told["features"]) == list(told["features_winter"]) == list(FEATURES)
     assert set(told["features"]["temp"]) == {"psi", "ks", "noise", "count", "verdict"}

@@ -61,6 +61,35 @@ def test_the_verdicts_are_the_datas(told: dict[str, Any]) -> None:
     assert told["features"]["temp"]["ks"] > 0.3
 
 
+def test_every_truth_is_joined_or_refused(told: dict[str, Any]) -> None:
+    """What became of flights comes back by ticket from another process: all of it counted, each bad truth refused."""
+    assert told["outcomes_sent"] == told["outcomes_joined"] + told["outcomes_rejected"]
+    assert set(told["outcomes_rejected_by_reason"]) == {"damaged", "wrong_key", "duplicate", "invalid"}
+    answered = told["requests_sent"] - told["errors_sent"]
+    assert told["coverage"] == pytest.approx(told["outcomes_joined"] / answered, abs=1e-6)
+    assert told["coverage"] > 0.97
+    assert 0.3 < told["delay_mean_s"] < 5
+
+
+def test_quality_is_scikit_learns(told: dict[str, Any]) -> None:
+    """The AUC from counts is that of the raw scores within its bound; winter keeps what scores promised, spring does not."""
+    winter, spring = told["seasons"]["winter"], told["seasons"]["spring"]
+    for part in (told, winter, spring):
+        assert abs(part["auc"] - part["auc_sklearn"]) <= part["auc_bound"] < 0.05
+    assert abs(winter["auc"] - winter["auc_expected"]) < 0.05
+    assert spring["auc"] < spring["auc_expected"] - 0.03
+
+
+def test_money_and_cost_are_told(told: dict[str, Any]) -> None:
+    """Both seasons' money is the run's; CPU time is some of what the run took, and has its price."""
+    winter, spring = (told["seasons"][name]["business_value"] for name in ("winter", "spring"))
+    assert winter + spring == pytest.approx(told["business_value"])
+    assert winter > spring
+    assert 0.1 < told["cpu_seconds"] < 60
+    rows = told["requests_sent"] - told["errors_sent"]
+    assert told["cost_per_1000"] == pytest.approx(told["cpu_seconds"] * 0.04 / 3600 / rows * 1000, rel=0.2)
+
+
 def test_latency_and_spans_arrive(told: dict[str, Any]) -> None:
     """Quantiles are of this world, and spans of calls and requests came."""
     assert 0 < told["latency"]["p50_ms"] <= told["latency"]["p99_ms"] < 1000
@@ -134,7 +163,7 @@ def test_a_terminal_gets_the_live_view() -> None:
     reader.join()
     os.close(ours)
     text = b"".join(shown).decode()
-    for said in ("calls/s", "worker ", "What was seen", "Seconds are not seasons", "\x1b[?25h"):
+    for said in ("calls/s", "worker ", "What was seen", " landed, ", "Seconds are not seasons", "\x1b[?25h"):
         assert said in text
 
 
@@ -142,13 +171,13 @@ def test_what_is_missing_is_named_with_the_cure() -> None:
     """Without the demo's packages there is one line: which, and how to get them."""
     script = (
         "import sys, importlib.util as u; real = u.find_spec;"
-        "u.find_spec = lambda name, *rest: None if name in ('fastapi', 'sklearn') else real(name, *rest);"
+        "u.find_spec = lambda name, *rest: None if name in ('cryptography', 'fastapi', 'sklearn') else real(name, *rest);"
         "from mlobs.cli import main; sys.exit(main(['demo']))"
     )
     run = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
     assert run.returncode == 2
     assert run.stderr == (
-        "mlobs demo: The demo needs packages that are not installed (fastapi, scikit-learn). "
+        "mlobs demo: The demo needs packages that are not installed (cryptography, fastapi, scikit-learn). "
         "Try: pip install 'mlobs[demo]'\n"
     )
 

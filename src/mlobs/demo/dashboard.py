@@ -5,19 +5,21 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from rich.console import Group
-from rich.panel import Panel
 from rich.progress_bar import ProgressBar
+from rich.rule import Rule
 from rich.table import Table
 from rich.text import Text
 
 from mlobs.demo.feature_table import feature_table
 from mlobs.demo.glance import drifted, verdict
+from mlobs.demo.stakes import CURRENCY
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
     from mlobs.demo.durations import Durations
     from mlobs.demo.glance import Glance
+    from mlobs.sketch.scores import Measured
 
 _STEPS: Final = "▁▂▃▄▅▆▇█"
 _MEBI: Final = 1024 * 1024
@@ -25,13 +27,30 @@ _MEBI: Final = 1024 * 1024
 
 def dashboard(glance: Glance) -> RenderableType:
     """Return the whole view of one moment."""
-    serving = Group(_progress(glance), _calls(glance), _sums(glance), *_workers(glance))
     title = Text.assemble("mlobs demo", ("  flight-delay, version 1", "dim"))
+    said = Text(verdict(glance.drifts), "bold red" if drifted(glance.drifts) else "bold")
+    said.no_wrap, said.overflow = True, "ellipsis"
     return Group(
-        Panel(serving, title=title, title_align="left", border_style="dim", padding=(0, 1)),
+        Rule(title, align="left", style="dim"),
+        _progress(glance),
+        _calls(glance),
+        _sums(glance),
+        *_workers(glance),
+        _truths(glance),
+        _worth(glance),
         feature_table(glance.drifts),
-        Text(verdict(glance.drifts), "bold red" if drifted(glance.drifts) else "bold"),
+        said,
     )
+
+
+def auc(measured: Measured | None) -> str:
+    """Return an AUC with two digits; a dash where there is none."""
+    return "-" if measured is None else f"{measured.value:.2f}"
+
+
+def money(amount: float) -> str:
+    """Return money with its sign and currency."""
+    return f"{amount:+,.0f} {CURRENCY}"
 
 
 def milliseconds(durations: Durations, share: float) -> str:
@@ -78,6 +97,33 @@ def _sums(glance: Glance) -> Text:
         f" counted;  {glance.malformed} malformed, ",
         (f"{totals.errors}", "bold"),
         f" errors;  {totals.spans:,} spans",
+    )
+
+
+def _truths(glance: Glance) -> Text:
+    worth = glance.worth
+    delay = worth.delays.mean
+    return Text.assemble(
+        ("truth  ", "dim"),
+        (f"{worth.joined:,}", "bold"),
+        " landed",
+        "" if worth.coverage is None else f", {worth.coverage:.0%} of the predictions",
+        "" if delay is None else f", {delay:.1f} s later",
+        f";  {worth.rejected} refused",
+    )
+
+
+def _worth(glance: Glance) -> Text:
+    worth, totals = glance.worth, glance.totals.worth
+    per_1000 = totals.cost_per_1000
+    return Text.assemble(
+        ("worth  ", "dim"),
+        "AUC ",
+        (auc(worth.auc), "bold"),
+        f", expected {auc(worth.expected_auc)};  ",
+        (money(worth.value), "bold"),
+        f";  CPU {totals.cpu:.1f} s",
+        "" if per_1000 is None else f", {per_1000 * 1e6:.1f} µ{CURRENCY}/1,000",
     )
 
 

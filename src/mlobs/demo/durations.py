@@ -13,11 +13,17 @@ class Durations(NamedTuple):
 
     bounds: tuple[float, ...] = ()
     counts: tuple[int, ...] = ()
+    seconds: float = 0.0  # all of them together
 
     @property
     def total(self) -> int:
         """How many durations there are."""
         return sum(self.counts)
+
+    @property
+    def mean(self) -> float | None:
+        """Seconds, exactly; None where there are none."""
+        return self.seconds / self.total if self.total else None
 
     @classmethod
     def sum(cls, parts: Iterable[Durations]) -> Durations:
@@ -29,13 +35,21 @@ class Durations(NamedTuple):
         if any(part.bounds != bounds for part in filled):
             msg = "two histograms of one metric have different bounds"
             raise ValueError(msg)
-        return cls(bounds, tuple(sum(column) for column in zip(*(part.counts for part in filled), strict=True)))
+        return cls(
+            bounds,
+            tuple(sum(column) for column in zip(*(part.counts for part in filled), strict=True)),
+            sum(part.seconds for part in filled),
+        )
 
     def since(self, earlier: Durations) -> Durations:
         """What was added after ``earlier``, an older reading of the same histogram."""
         if not earlier.counts:
             return self
-        return Durations(self.bounds, tuple(now - then for now, then in zip(self.counts, earlier.counts, strict=True)))
+        return Durations(
+            self.bounds,
+            tuple(now - then for now, then in zip(self.counts, earlier.counts, strict=True)),
+            self.seconds - earlier.seconds,
+        )
 
     def quantile(self, share: float) -> float | None:
         """The duration that ``share`` of all stay under, seconds; None where there are none.

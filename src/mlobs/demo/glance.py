@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 if TYPE_CHECKING:
     from mlobs.demo.durations import Durations
     from mlobs.demo.totals import Totals
+    from mlobs.demo.worth import Worth
     from mlobs.sketch import Drift
 
 
@@ -24,6 +25,7 @@ class Glance(NamedTuple):
     rates: list[float]
     recent: Durations  # how long calls take, just now
     drifts: list[Drift]  # since the season began
+    worth: Worth  # likewise
 
 
 def drifted(drifts: list[Drift]) -> list[str]:

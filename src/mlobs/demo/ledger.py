@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import threading
+from collections import Counter
 from typing import TYPE_CHECKING, Final
 
 from mlobs.demo.durations import Durations
 from mlobs.demo.totals import Totals, Worker
+from mlobs.demo.worth import Worth
 from mlobs.otel import machine, names
+from mlobs.sketch.scores import KEYS
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -78,6 +81,7 @@ class Ledger:
                 durations=durations,
                 observations=observations,
                 workers=tuple(process.worker() for process in processes if process.calls()),
+                worth=_worth(processes),
             )
 
 
@@ -103,6 +107,19 @@ class _Process:
 
     def sum(self, name: str) -> float:
         return sum(value for _, _, value in self._values(name) if not isinstance(value, Durations))
+
+    def by(self, instrument: names.Instrument, *keys: str) -> Counter[tuple[str, ...]]:
+        """The numbers of a metric, added up by the values of some of its attributes."""
+        found: Counter[tuple[str, ...]] = Counter()
+        for attributes, _, value in self._values(instrument.name):
+            if not isinstance(value, Durations):
+                found[tuple(attributes.get(key, "") for key in keys)] += value  # type: ignore[assignment]  # floats too
+        return found
+
+    def delays(self) -> Iterator[Durations]:
+        for _, _, value in self._values(names.OUTCOME_DELAY.name):
+            if isinstance(value, Durations):
+                yield value
 
     def durations(self, *, failed: bool = False) -> Iterator[Durations]:
         for attributes, _, value in self._values(names.PREDICTION_DURATION.name):
@@ -131,6 +148,33 @@ class _Process:
         )
 
 
+def _worth(processes: list[_Process]) -> Worth:
+    def by(instrument: names.Instrument, *keys: str) -> Counter[tuple[str, ...]]:
+        return sum((process.by(instrument, *keys) for process in processes), Counter())
+
+    def total(*instruments: names.Instrument) -> float:
+        return sum(process.sum(instrument.name) for process in processes for instrument in instruments)
+
+    promised, truths = by(names.PREDICTION_SCORE, names.BIN), by(names.OUTCOME_SCORE, names.ACTUAL, names.BIN)
+    each = (process.by(names.QUALITY_CALIBRATION, names.BIN) for process in processes)
+    rates = next((found for found in each if found), None)
+    money = by(names.BUSINESS_VALUE, names.DIRECTION)
+    return Worth(
+        given=int(total(names.OUTCOME_EXPECTED)),
+        joined=int(total(names.OUTCOME_JOINED)),
+        refused={reason: int(count) for (reason,), count in by(names.OUTCOME_UNJOINED, names.REASON).items()},
+        promised=tuple(int(promised[key,]) for key in KEYS),
+        negatives=tuple(int(truths["0", key]) for key in KEYS),
+        positives=tuple(int(truths["1", key]) for key in KEYS),
+        rates=() if rates is None else tuple(rates[key,] for key in KEYS),
+        value=money["gain",] - money["loss",],
+        delays=Durations.sum(part for process in processes for part in process.delays()),
+        cpu=total(names.PREDICTION_CPU_TIME, names.PREDICTION_POOL_TIME),
+        cost=total(names.PREDICTION_COST),
+        rows=int(total(names.PREDICTION_ROWS)),
+    )
+
+
 def _attributes(pairs: Iterable[KeyValue]) -> dict[str, str]:
     return {pair.key: pair.value.string_value for pair in pairs if pair.value.HasField("string_value")}
 
@@ -146,7 +190,7 @@ def _points(metric: Metric) -> Iterator[tuple[NumberDataPoint | HistogramDataPoi
             yield point, _number(point)
     elif kind == "histogram" and metric.histogram.aggregation_temporality == _CUMULATIVE:
         for filled in metric.histogram.data_points:
-            yield filled, Durations(tuple(filled.explicit_bounds), tuple(filled.bucket_counts))
+            yield filled, Durations(tuple(filled.explicit_bounds), tuple(filled.bucket_counts), filled.sum)
 
 
 def _number(point: NumberDataPoint) -> float:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final, Protocol
 from rich.live import Live
 from rich.text import Text
 
-from mlobs.demo.dashboard import dashboard, milliseconds
+from mlobs.demo.dashboard import auc, dashboard, milliseconds, money
 from mlobs.demo.glance import verdict
 
 if TYPE_CHECKING:
@@ -96,9 +96,11 @@ def line(glance: Glance) -> str:
     totals = glance.totals
     cpu = sum(worker.cpu for worker in totals.workers)
     memory = sum(worker.memory for worker in totals.workers) / _MEBI
+    worth = glance.worth
     return (
         f"{glance.elapsed:3.0f} s  {glance.part}: {totals.predictions:,} of {glance.sent:,} counted, "
         f"{glance.rate:.0f} calls/s, p50 {milliseconds(glance.recent, 0.5)}, p99 {milliseconds(glance.recent, 0.99)}, "
         f"{totals.errors} errors, {len(totals.workers)} workers, CPU {cpu:.0%}, {memory:.0f} MiB. "
+        f"{worth.joined:,} landed, AUC {auc(worth.auc)}, expected {auc(worth.expected_auc)}, {money(worth.value)}. "
         f"{verdict(glance.drifts)}"
     )

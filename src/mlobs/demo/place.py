@@ -30,9 +30,19 @@ class Place(NamedTuple):
         return self.folder / "reference.json"
 
     @property
+    def calibration(self) -> Path:
+        """Scores of flights that the model has not learnt from, and whether they were late."""
+        return self.folder / "calibration.npz"
+
+    @property
     def log(self) -> Path:
         """What the service writes to its standard output and error."""
         return self.folder / "service.log"
+
+    @property
+    def arrivals_log(self) -> Path:
+        """What the arrivals process writes, likewise."""
+        return self.folder / "arrivals.log"
 
     def leave(self, kind: str, text: str) -> None:
         """Leave a note: `port` from the supervisor, `ready` or `failed` from a worker."""
@@ -44,7 +54,8 @@ class Place(NamedTuple):
         """Return the texts of all notes of a kind."""
         return [note.read_text("utf-8") for note in sorted(self.folder.glob(f"*.{kind}"))]
 
-    def last_words(self) -> str:
-        """Return the last line that the service wrote, or nothing."""
-        lines = self.log.read_text("utf-8", "replace").splitlines() if self.log.exists() else []
+    @staticmethod
+    def last_words(log: Path) -> str:
+        """Return the last line that was written into a log, or nothing."""
+        lines = log.read_text("utf-8", "replace").splitlines() if log.exists() else []
         return next((line.strip() for line in reversed(lines) if line.strip()), "")

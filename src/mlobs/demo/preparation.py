@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from mlobs.demo import stakes
 from mlobs.demo.delay_model import DelayModel
-from mlobs.demo.flights import FEATURES, Flights
+from mlobs.demo.flights import FEATURES, LATE, Flights
 from mlobs.profile import Profile
 
 if TYPE_CHECKING:
@@ -20,6 +21,7 @@ def prepare(place: Place, narrator: Narrator, seed: int) -> tuple[Flights, Profi
     with narrator.step(f"Training on {len(flights.train):,} flights of January to March"):
         model = DelayModel.fit(flights.train)
         model.save(place.model)
+        stakes.save(place.calibration, model.probabilities(flights.calibration), flights.calibration[LATE])
     with narrator.step("Building the reference profile from the same rows"):
         profile = Profile.build(flights.train[list(FEATURES)], outputs=model.probabilities(flights.train))
         profile.save(place.reference)

@@ -1,4 +1,7 @@
-"""What is observed: a FastAPI service that tells whether a flight will land late. One line of it is mlobs."""
+"""What is observed: a FastAPI service that tells whether a flight will land late.
+
+Two lines of it are mlobs: the decorator, and the middleware that hands a ticket out with each answer.
+"""
 
 from __future__ import annotations
 
@@ -17,6 +20,7 @@ from opentelemetry.sdk.trace.export import BatchSpanProcessor
 from opentelemetry.sdk.trace.sampling import ParentBasedTraceIdRatio
 
 import mlobs
+from mlobs.demo import stakes
 from mlobs.demo.delay_model import DelayModel
 from mlobs.demo.orphan import end_with_parent
 from mlobs.demo.place import Place
@@ -25,15 +29,14 @@ from mlobs.demo.workers import WORKERS
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-MODEL: Final = "flight-delay"
 _TRACED: Final = 0.02  # the share of requests whose trace is recorded
-_WINDOWS: Final = (10.0, 30.0)  # seconds; a service in earnest has hours and days
 _KEEP_ALIVE: Final = 60  # seconds; longer than any pause of the traffic
 
 
 def create() -> FastAPI:
     """Return the application; its model is loaded when a worker starts."""
-    app = FastAPI(title=MODEL, lifespan=_lifespan)
+    app = FastAPI(title=stakes.MODEL, lifespan=_lifespan)
+    app.add_middleware(mlobs.asgi)
     tracer = _tracer()
 
     @app.post("/predict")
@@ -54,10 +57,10 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
         end_with_parent(supervisor.pid)
     place = Place.from_environment()
     try:
-        mlobs.configure(windows=_WINDOWS)
+        stakes.declare(place.calibration)
         model = DelayModel.load(place.model)
 
-        @mlobs.observe(model=MODEL, version="1", reference=place.reference)
+        @mlobs.observe(model=stakes.MODEL, version="1", reference=place.reference)
         def predict(flight: dict[str, Any]) -> float:
             return model.probability(flight)
 
@@ -74,7 +77,7 @@ def _tracer() -> trace.Tracer:
     provider = TracerProvider(sampler=ParentBasedTraceIdRatio(_TRACED))
     provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter(), schedule_delay_millis=1000))
     trace.set_tracer_provider(provider)
-    return provider.get_tracer(MODEL)
+    return provider.get_tracer(stakes.MODEL)
 
 
 def main(parent: int) -> None:

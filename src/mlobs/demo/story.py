@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from mlobs.demo.glance import Glance
 from mlobs.demo.history import History
+from mlobs.demo.landings import Landings
 from mlobs.demo.ledger import Ledger
 from mlobs.demo.outcome import Outcome, Season
 from mlobs.demo.place import Place
@@ -17,14 +18,14 @@ from mlobs.demo.receiver import Receiver
 from mlobs.demo.totals import Totals
 from mlobs.demo.traffic import Traffic, requests
 from mlobs.demo.verdicts import verdicts
-from mlobs.demo.workers import Workers
+from mlobs.demo.workers import Workers, environment
 from mlobs.errors import MlobsError
 
 if TYPE_CHECKING:
     import pandas as pd
 
+    from mlobs.demo.landings import Landing
     from mlobs.demo.narrator import Narrator
-    from mlobs.demo.traffic import Answer
     from mlobs.profile import Profile
 
 _REQUESTS: Final = 6000  # what a short run tries to reach, for clear verdicts
@@ -58,10 +59,11 @@ def play(script: Script, narrator: Narrator) -> Outcome:
     with tempfile.TemporaryDirectory(prefix="mlobs-demo-") as folder, Receiver(ledger) as receiver:
         place = Place(Path(folder))
         flights, profile = prepare(place, narrator, script.seed)
-        with Workers(place, receiver.endpoint) as workers:
+        told = environment(place, receiver.endpoint)
+        with Workers(place, told) as workers, Landings(place, told) as landings:
             with narrator.step("Starting two uvicorn workers"):
-                traffic = Traffic(workers.wait(), script.pace)
-            run = _Run(script, narrator, ledger=ledger, workers=workers, traffic=traffic, profile=profile)
+                traffic = Traffic(workers.wait(), script.pace, landings.depart)
+            run = _Run(script, narrator, _Cast(ledger, workers, traffic, landings), profile)
             try:
                 winter = run.season(
                     "winter, held out",
@@ -79,31 +81,31 @@ def play(script: Script, narrator: Narrator) -> Outcome:
     return Outcome(
         sent=traffic.sent,
         malformed=traffic.malformed,
+        truths=landings.sent,
         totals=ledger.totals(),
         winter=winter,
         spring=spring,
         auc=run.auc,
+        auc_of_truths=_auc(landings.told),
     )
+
+
+class _Cast(NamedTuple):
+    """Who plays in a run."""
+
+    ledger: Ledger
+    workers: Workers
+    traffic: Traffic
+    landings: Landings
 
 
 class _Run:
     """The traffic of one run, season by season, on the thread that tells it."""
 
-    def __init__(
-        self,
-        script: Script,
-        narrator: Narrator,
-        *,
-        ledger: Ledger,
-        workers: Workers,
-        traffic: Traffic,
-        profile: Profile,
-    ) -> None:
+    def __init__(self, script: Script, narrator: Narrator, cast: _Cast, profile: Profile) -> None:
         self._script = script
         self._narrator = narrator
-        self._ledger = ledger
-        self._workers = workers
-        self._traffic = traffic
+        self._ledger, self._workers, self._traffic, self._landings = cast
         self._profile = profile
         self._history = History(time.monotonic())
         self._before = Totals()  # when the season began
@@ -111,13 +113,14 @@ class _Run:
         self.auc: dict[str, float] = {}
 
     def season(self, name: str, parts: list[_Part]) -> Season:
-        """Send the parts of a season; return when every request of it has been counted."""
+        """Send the parts of a season; return when every request of it, and every truth, has been counted."""
         self._before = self._ledger.totals()
+        told = len(self._landings.told)
         for part in parts:
             self._send(part)
         self._settle(parts[-1].name)
         totals = self._ledger.totals().since(self._before)
-        return Season(name, totals, verdicts(self._profile, totals))
+        return Season(name, totals, verdicts(self._profile, totals), _auc(self._landings.told[told:]))
 
     def _send(self, part: _Part) -> None:
         answered = len(self._traffic.answers)
@@ -130,20 +133,26 @@ class _Run:
         self.auc[part.name] = _auc(self._traffic.answers[answered:])
 
     def _settle(self, part: str) -> None:
-        """Wait until every worker has reported after its last answer, and all that was sent is counted."""
+        """Wait until all flights have landed, every worker has reported since, and all that was sent is counted."""
+        while self._landings.in_air:
+            self._look(part, self._elapsed, settling=True)
+            time.sleep(_TICK)
         answered = time.time_ns()
         deadline = time.monotonic() + _PATIENCE
         while True:
             totals = self._look(part, self._elapsed, settling=True)
             reported = all(worker.heard > answered for worker in totals.workers)
             counted = totals.predictions, totals.errors
-            if reported and counted == (self._traffic.sent, self._traffic.malformed):
+            truths = totals.worth.joined + totals.worth.rejected
+            sent = self._traffic.sent, self._traffic.malformed
+            if reported and counted == sent and truths == self._landings.sent:
                 return
             if time.monotonic() > deadline:
                 raise MlobsError(
                     f"{self._traffic.sent:,} requests were answered, {self._traffic.malformed:,} of them malformed, but "
-                    f"{_PATIENCE:.0f} s later mlobs had counted {counted[0]:,} and {counted[1]:,}. Either a worker "
-                    "cannot reach the demo's receiver, or this is a defect of mlobs worth reporting."
+                    f"{_PATIENCE:.0f} s later mlobs had counted {counted[0]:,} and {counted[1]:,}; of {self._landings.sent:,} "
+                    f"truths it had counted {truths:,}. Either a process cannot reach the demo's receiver, or this is a "
+                    "defect of mlobs worth reporting."
                 )
             time.sleep(_TICK)
 
@@ -151,6 +160,7 @@ class _Run:
         """Take one reading, check that all is well, and show it."""
         totals = self._ledger.totals()
         self._history.add(time.monotonic(), totals)
+        season = totals.since(self._before)
         glance = Glance(
             part=part,
             elapsed=elapsed,
@@ -162,15 +172,17 @@ class _Run:
             rate=self._history.rate(),
             rates=self._history.rates(),
             recent=self._history.durations(),
-            drifts=verdicts(self._profile, totals.since(self._before)),
+            drifts=verdicts(self._profile, season),
+            worth=season.worth,
         )
         self._narrator.show(glance)
         self._traffic.check()
         self._workers.check()
+        self._landings.check()
         return totals
 
 
-def _auc(answers: list[Answer]) -> float:
+def _auc(answers: list[Landing]) -> float:
     """Return the area under the ROC curve, NaN where all flights were late or none was."""
     from sklearn.metrics import roc_auc_score
 

@@ -11,24 +11,34 @@ from rich.syntax import Syntax
 from rich.table import Table
 from rich.text import Text
 
-from mlobs.demo.dashboard import milliseconds
+from mlobs.demo.dashboard import auc, milliseconds, money
 from mlobs.demo.feature_table import STYLES, figure
 from mlobs.demo.glance import drifted
+from mlobs.demo.stakes import CURRENCY, IN_VAIN, THRESHOLD, UNWARNED, WARNED
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from rich.console import RenderableType
 
     from mlobs.demo.outcome import Outcome, Season
+    from mlobs.sketch.scores import Measured
 
 _CODE: Final = """\
 mlobs.Profile.build(training_data).save("reference.json")
 
 @mlobs.observe(model="my-model", version="1", reference="reference.json")
 def predict(rows): ...
+
+mlobs.outcome(ticket, actual=True)  # later, anywhere: how good it was
 """
 _SECONDS: Final = (
     "Seconds are not seasons: the demo squeezes months into a minute, so its windows are seconds long. An "
     "afternoon's weather differs from a winter's too, and that is no drift. In service keep windows of hours and days."
+)
+_STAKES: Final = (
+    f"Passengers are warned from a probability of {THRESHOLD} on. A warning saves {WARNED:.0f} {CURRENCY} where the flight "
+    f"is late and costs {-IN_VAIN:.0f} where it is not; a delay that nobody was warned of costs {-UNWARNED:.0f}."
 )
 _NEXT: Final = (
     "Drift says that the inputs changed, not yet that the model is wrong. Look first at the features that drifted: "
@@ -44,6 +54,9 @@ def summary(outcome: Outcome) -> RenderableType:
         _sums(outcome),
         "",
         _seasons(outcome.winter, outcome.spring),
+        "",
+        _worth(outcome.winter, outcome.spring),
+        Text(_STAKES, "dim"),
         "",
         _consequences(outcome),
         "",
@@ -64,8 +77,42 @@ def _sums(outcome: Outcome) -> Text:
     return Text(
         f"{outcome.sent:,} requests sent, {totals.predictions:,} predictions counted by {len(totals.workers)} workers; "
         f"{outcome.malformed} malformed, {totals.errors} errors counted; {totals.spans:,} spans. "
+        f"{outcome.truths:,} truths told, {totals.worth.joined:,} joined to their prediction, {totals.worth.rejected} refused"
+        f"{_reasons(totals.worth.refused)}. "
         f"p50 {milliseconds(totals.durations, 0.5)}, p99 {milliseconds(totals.durations, 0.99)}."
     )
+
+
+def _reasons(refused: Mapping[str, int]) -> str:
+    told = ", ".join(f"{count} {reason}" for reason, count in sorted(refused.items()) if count)
+    return f" ({told})" if told else ""
+
+
+def _worth(winter: Season, spring: Season) -> Table:
+    table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim")
+    table.add_column("worth")
+    for season in (winter, spring):
+        table.add_column(season.name, justify="right")
+    both = [season.totals.worth for season in (winter, spring)]
+    table.add_row("AUC that the scores promised", *(auc(worth.expected_auc) for worth in both))
+    table.add_row("AUC once the truth had come", *(_measured(worth.auc) for worth in both))
+    table.add_row("money", *(money(worth.value) for worth in both))
+    table.add_row("truth of", *("-" if worth.coverage is None else f"{worth.coverage:.1%}" for worth in both))
+    table.add_row(
+        "came later by, on average",
+        *("-" if (late := worth.delays.mean) is None else f"{late:.2f} s" for worth in both),
+    )
+    table.add_row("CPU", *(f"{worth.cpu:.1f} s" for worth in both))
+    table.add_row("CPU's cost per 1,000 predictions", *(_cost(worth.cost_per_1000) for worth in both))
+    return table
+
+
+def _measured(figure: Measured | None) -> str:
+    return "-" if figure is None else f"{figure.value:.2f} ± {figure.bound:.2f}"
+
+
+def _cost(amount: float | None) -> str:
+    return "-" if amount is None else f"{amount:.7f} {CURRENCY}"
 
 
 def _seasons(winter: Season, spring: Season) -> Table:

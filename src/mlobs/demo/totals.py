@@ -6,6 +6,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from mlobs.demo.durations import Durations
+from mlobs.demo.worth import Worth
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -37,6 +38,7 @@ class Totals(NamedTuple):
     durations: Durations = Durations()
     observations: Mapping[tuple[str, str], Bins] = _NOTHING  # by role and feature
     workers: tuple[Worker, ...] = ()
+    worth: Worth = Worth()
 
     def since(self, earlier: Totals) -> Totals:
         """What was added after ``earlier``, an older reading of the same ledger; the workers stay as they are now."""
@@ -48,6 +50,7 @@ class Totals(NamedTuple):
             self.durations.since(earlier.durations),
             {key: _less(bins, earlier.observations.get(key, {})) for key, bins in self.observations.items()},
             self.workers,
+            self.worth.since(earlier.worth),
         )
 
 

@@ -15,11 +15,12 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import numpy as np
 
-from mlobs.demo.flights import FEATURES, LATE
+from mlobs.demo.flights import AIR_TIME, FEATURES, LATE
+from mlobs.demo.landings import Landing
 from mlobs.errors import MlobsError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     import pandas as pd
 
@@ -37,13 +38,7 @@ class Request(NamedTuple):
 
     body: bytes
     late: bool | None
-
-
-class Answer(NamedTuple):
-    """What really happened, and the probability that the service gave it."""
-
-    late: bool
-    probability: float
+    minutes: float  # in the air
 
 
 def requests(flights: pd.DataFrame, seed: int = 0) -> Iterator[Request]:
@@ -52,7 +47,7 @@ def requests(flights: pd.DataFrame, seed: int = 0) -> Iterator[Request]:
     The malformed ones take turns: a field is missing, text stands in a number's place, a list in another's.
     """
     columns = {name: flights[name].tolist() for name in FEATURES}
-    late = flights[LATE].tolist()
+    late, minutes = flights[LATE].tolist(), flights[AIR_TIME].tolist()
     order = np.random.default_rng(seed)
     spoilings: Iterator[dict[str, Any]] = itertools.cycle(_SPOILINGS)
     rows = itertools.chain.from_iterable(order.permutation(len(flights)).tolist() for _ in itertools.count())
@@ -60,9 +55,9 @@ def requests(flights: pd.DataFrame, seed: int = 0) -> Iterator[Request]:
         flight = {name: _plain(column[row]) for name, column in columns.items()}
         if number % _SPOILT_EVERY == _FIRST_SPOILT:
             spoilt = {name: value for name, value in (flight | next(spoilings)).items() if value is not ...}
-            yield Request(json.dumps(spoilt).encode(), None)
+            yield Request(json.dumps(spoilt).encode(), None, minutes[row])
         else:
-            yield Request(json.dumps(flight).encode(), late[row])
+            yield Request(json.dumps(flight).encode(), late[row], minutes[row])
 
 
 def _plain(value: Any) -> Any:  # noqa: ANN401  # a cell of any column
@@ -70,15 +65,19 @@ def _plain(value: Any) -> Any:  # noqa: ANN401  # a cell of any column
 
 
 class Traffic:
-    """Sends at a steady ``rate`` a second while `sending`; every request sent is counted before it leaves."""
+    """Sends at a steady ``rate`` a second while `sending`; every request sent is counted before it leaves.
 
-    def __init__(self, port: int, rate: float) -> None:
+    ``depart`` gets each flight that was answered; called from many threads.
+    """
+
+    def __init__(self, port: int, rate: float, depart: Callable[[Landing], None]) -> None:
         self._port = port
         self._pause = 1 / rate
+        self._depart = depart
         self._lock = threading.Lock()
         self.sent = 0
         self.malformed = 0
-        self.answers: list[Answer] = []
+        self.answers: list[Landing] = []
         self._failure: str | None = None
 
     def check(self) -> None:
@@ -136,7 +135,14 @@ class Traffic:
         if response.status != expected:
             raise _WrongAnswerError(f"The service answered {response.status} where {expected} was due: {body[:200]!r}")
         if request.late is not None:
-            self.answers.append(Answer(request.late, json.loads(body)["late"]))
+            ticket = response.headers.get("mlobs-ticket")
+            if ticket is None:
+                raise _WrongAnswerError(
+                    "The service gave no ticket with its answer (mlobs-ticket), so no truth can come"
+                )
+            answer = Landing(ticket, json.loads(body)["late"], request.late, request.minutes)
+            self.answers.append(answer)
+            self._depart(answer)
 
     def _fail(self, part: _Part, what: str) -> None:
         self._failure = self._failure or what

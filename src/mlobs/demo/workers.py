@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import secrets
 import signal
 import subprocess
 import sys
@@ -14,6 +15,7 @@ from mlobs.demo.place import VARIABLE, Place
 from mlobs.errors import MlobsError
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from types import TracebackType
 
     from typing_extensions import Self
@@ -27,12 +29,12 @@ _SINGLE: Final = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 class Workers:
     """The uvicorn supervisor and its worker processes, alive while the `with` block runs.
 
-    ``place`` holds the model and its profile; ``endpoint`` is where the workers' telemetry goes.
+    ``place`` holds the model and its profile; ``environment`` is the workers'.
     """
 
-    def __init__(self, place: Place, endpoint: str, *, start_timeout: float = 60.0) -> None:
+    def __init__(self, place: Place, environment: Mapping[str, str], *, start_timeout: float = 60.0) -> None:
         self._place = place
-        self._environment = environment(place, endpoint)
+        self._environment = dict(environment)
         self._start_timeout = start_timeout
         self._process: subprocess.Popen[bytes] | None = None
 
@@ -82,17 +84,21 @@ class Workers:
             raise MlobsError(self._said("A worker of the demo died while serving, so the sums cannot be exact"))
 
     def _said(self, what: str) -> str:
-        words = self._place.last_words()
+        words = self._place.last_words(self._place.log)
         return f"{what}. The service's last words: {words}" if words else f"{what}; the service said nothing."
 
 
 def environment(place: Place, endpoint: str) -> dict[str, str]:
-    """Return the workers' environment: ours without the telemetry settings of other programs, and with the demo's."""
+    """Return the environment of the demo's processes: ours without the telemetry settings of other programs, and with its.
+
+    The key of the tickets is drawn here, and known to nobody else.
+    """
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("OTEL_", "MLOBS_"))}
     return {
         **kept,
         **dict.fromkeys(_SINGLE, "1"),  # one row is no work to share out: threads would wait for each other
         VARIABLE: str(place.folder),
+        "MLOBS_TICKET_KEYS": secrets.token_hex(32),
         "OTEL_EXPORTER_OTLP_COMPRESSION": "gzip",
         "OTEL_EXPORTER_OTLP_ENDPOINT": endpoint,
         "OTEL_METRIC_EXPORT_INTERVAL": "1000",
