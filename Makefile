@@ -3,7 +3,7 @@
 PYTHON ?= python3
 ARGS   ?=
 BIN    := .venv/bin
-BENCH  ?= hot_path fold import_time resources server
+BENCH  ?= hot_path fold import_time outcomes resources server
 RUN    := $(BIN)/python -m
 
 .DEFAULT_GOAL := help

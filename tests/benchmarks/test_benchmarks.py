@@ -74,6 +74,16 @@ def test_a_table_names_the_machine_it_was_measured_on() -> None:
     assert "numpy_sum" in printed
 
 
+def test_outcomes_compare_with_fernet_and_count_every_truth() -> None:
+    """Tickets and truths beside Fernet, the hot path three ways, CPU time, and bounded memory."""
+    found = report("outcomes.py")
+    assert set(found["tickets"]) >= {"ticket_times_fernet", "outcome_times_fernet"}
+    assert all(figure > 0 for figure in found["tickets"].values())
+    assert set(found["hot_path"]) == {"off_us", "on_us", "taken_us", "on_adds_us"}
+    assert found["accounting"]["short_calls_us"] < found["accounting"]["long_calls_us"]
+    assert found["million"]["counted"] == found["million"]["truths"]
+
+
 def test_resources_tell_every_family() -> None:
     """Milliseconds of each family and of a whole collection, beside psutil's."""
     found = report("resources.py")

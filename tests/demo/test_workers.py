@@ -135,7 +135,8 @@ def test_no_process_outlives_a_killed_parent(place: Place) -> None:
     """The service and its workers end when the process that started them is killed outright."""
     script = (
         "import sys, time; from pathlib import Path; from mlobs.demo.place import Place;"
-        "from mlobs.demo.workers import Workers; workers = Workers(Place(Path(sys.argv[1])), sys.argv[2]).__enter__();"
+        "from mlobs.demo.workers import Workers, environment; place = Place(Path(sys.argv[1]));"
+        "workers = Workers(place, environment(place, sys.argv[2])).__enter__();"
         "workers.wait(); time.sleep(60)"
     )
     parent = subprocess.Popen([sys.executable, "-c", script, str(place.folder), NOWHERE])

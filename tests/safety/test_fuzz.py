@@ -23,7 +23,10 @@ from tests.safety.arena import REFERENCES, arena, check, check_exports
 from tests.safety.hostile import ANY, HONEST, error
 
 import mlobs
+from mlobs import testing
+from mlobs.api import runtime
 
+KEY: Final = "5" * 64
 EXAMPLES: Final = int(os.environ.get("MLOBS_FUZZ") or os.environ.get("MLOBS_EXAMPLES", "10000"))
 RANDOM: Final = "MLOBS_FUZZ" in os.environ
 
@@ -354,3 +357,35 @@ def test_tasks_given_anything_at_once(configuration: dict[str, Any], calls: list
             identical = answer is expected
             assert identical
         check(len(calls), seen, honest=False)
+
+
+VERBS: Final[tuple[Callable[[Any, Any], object], ...]] = (
+    lambda one, other: mlobs.outcome(one, actual=other),
+    lambda one, other: mlobs.outcome(mlobs.ticket(), actual=other),
+    lambda one, other: mlobs.outcome(prediction_id=one, actual=other),
+    lambda one, other: mlobs.ticket(label=one, score=other),
+    lambda one, other: mlobs.outcome(mlobs.ticket(label=one, score=other), actual=one),
+    lambda one, other: mlobs.tickets(),
+    lambda one, other: mlobs.remember(one, label=other),
+    lambda one, other: mlobs.remember("an id", score=one),
+    lambda one, other: mlobs.business(one, value=other, currency="EUR"),
+    lambda one, other: mlobs.business("kpi", value=one, currency=other, event_id=other),
+    lambda one, other: mlobs.business("kpi", ticket=one, model=other, version=one, variant=other),
+    lambda one, other: mlobs.gpu_time(one),
+)
+
+
+@share(0.1)
+@given(st.lists(st.tuples(CALL, st.sampled_from(VERBS)), min_size=1, max_size=4))
+def test_truths_given_anything(calls: list[tuple[Any, Callable[[Any, Any], object]]]) -> None:
+    """Tickets, truths, ids and events of anything, after calls that answered anything: nothing is raised."""
+    batch = Batch()
+    with testing.capture(ticket_keys=[KEY], join_store=":memory:"):
+        call = mlobs.observe(model="m")(plain(batch))
+        for (first, seed, second, other, _), verb in calls:
+            one, batch.answer = made(ANY, first, seed), made(ANY, second, other)
+            call(one)
+            verb(one, batch.answer)
+            verb(batch.answer, one)
+        mlobs.quality()
+        assert not runtime.guard.errors, runtime.guard.errors

@@ -16,7 +16,11 @@ SCRIPT = """
 import gc, os, threading
 import numpy as np, pandas as pd, psutil
 import mlobs
-mlobs.configure(endpoint=os.environ["OTEL_EXPORTER_OTLP_ENDPOINT"], export_interval=0.5, fold_interval=0.1)
+mlobs.configure(
+    endpoint=os.environ["OTEL_EXPORTER_OTLP_ENDPOINT"], export_interval=0.5, fold_interval=0.1,
+    ticket_keys=[os.urandom(32).hex()], outcome_memory=20_000,
+)
+mlobs.objective(model="with", task="binary", costs={(True, True): 1.0})
 rng = np.random.default_rng(1)
 training = pd.DataFrame({"a": rng.normal(size=500), "b": rng.normal(size=500), "c": rng.choice(["x", "y"], 500)})
 reference = mlobs.Profile.build(training, outputs=rng.random(500))
@@ -32,9 +36,17 @@ process = psutil.Process()
 def some(n):
     for i in range(n // 10):
         with_reference({"a": i, "b": 0.5, "c": f"category {i}"})   # never the same
+        ticket = mlobs.ticket()
+        mlobs.outcome(ticket, actual=i % 3 == 0)
+        mlobs.outcome(ticket, actual=True)                          # a second time
+        mlobs.outcome(f"ticket {i}", actual=i)
         with_reference([float(i), 1.0, "x"])
+        mlobs.outcome(mlobs.tickets()[0], actual=f"class {i}")      # of neither class
+        without(i)
+        mlobs.outcome(mlobs.ticket(label=f"class {i}"), actual=f"class {i + 1}")
+        mlobs.business(f"event {i}", value=i, currency="EUR", event_id=str(i))
         with_reference((1.0, 2.0, None))
-        without(one); without(many); without(i); without(one)
+        without(one); without(many); without(one)
         without({f"key {i}": 1.0, "a": 2.0})                        # keys that are data
         if i % 40: without([1.0, 2.0])
         else: with_reference(frame)
@@ -57,6 +69,7 @@ for _ in range(4):
     found.append(measure())
 from mlobs.api import runtime
 assert not runtime.guard.errors, runtime.guard.errors
+assert mlobs.quality()["with"].joined == 100_000
 print(before, found, flush=True)
 for memory, threads, files in found:
     assert memory < before[0] + 100, (before, found)  # 125 bytes a call would be
@@ -66,7 +79,7 @@ for memory, threads, files in found:
 
 
 def test_a_million_calls(sink: Sink) -> None:
-    """Mixed inputs, errors, keys and categories that never repeat, exported all the while: nothing grows, all arrive."""
+    """Mixed inputs, errors, keys and categories that never repeat, tickets and truths good and bad, exported all the while: nothing grows, all arrive."""
     environ = {**os.environ, "OTEL_EXPORTER_OTLP_ENDPOINT": sink.url}
     done = subprocess.run([sys.executable, "-c", SCRIPT], env=environ, capture_output=True, text=True, timeout=280)
     assert done.returncode == 0, done.stderr + done.stdout

@@ -52,8 +52,7 @@ def predicted(handed: Handed, objective: Objective | None) -> list[Predicted]:
     a label and probabilities, has both. Anything else single is a label.
     """
     answer = handed.answer
-    cls = type(answer)
-    if cls in (float, int, str, bool):
+    if type(answer) is float or _is_label(answer):
         return [_one((answer,), objective)]
     try:
         return [row for block in _blocks(handed) for row in _rows(block, objective)] or [_NOTHING]
@@ -101,9 +100,9 @@ def _one(row: Sequence[Any], objective: Objective | None) -> Predicted:
         value = row[0]
         if type(value) is float:
             return _number(value, objective)
-        return (value, None) if type(value) in (str, int, bool) else _NOTHING
+        return (value, None) if _is_label(value) else _NOTHING
     floats = [value for value in row if type(value) is float]
-    labels = [value for value in row if type(value) in (str, int, bool)]
+    labels = [value for value in row if _is_label(value)]
     if len(labels) == 1 and len(floats) == len(row) - 1:
         if len(floats) == 1:
             return labels[0], _score(floats[0])
@@ -112,6 +111,12 @@ def _one(row: Sequence[Any], objective: Objective | None) -> Predicted:
     elif not labels and len(floats) == len(row):
         return _probabilities(np.array([floats]), objective)[0]
     return _NOTHING
+
+
+def _is_label(value: object) -> bool:
+    """By identity: a class of somebody's metaclass may raise when it is compared."""
+    cls = type(value)
+    return cls is str or cls is int or cls is bool
 
 
 def _number(value: float, objective: Objective | None) -> Predicted:

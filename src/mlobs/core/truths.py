@@ -23,38 +23,55 @@ if TYPE_CHECKING:
 
 
 class Truths:
-    """A `Tally` with rotating windows over its scores. Not thread-safe."""
+    """A `Tally` with rotating windows over its scores, and over what the probabilities of many classes are worth.
+
+    Not thread-safe.
+    """
 
     def __init__(self, attributes: Attributes, spans: Sequence[float], now: float) -> None:
         self.tally = Tally(attributes)
         self._attributes = attributes
-        self._windows = tuple(Window(span) for span in spans)
+        self._windows = tuple((Window(span), Window(span)) for span in spans)
         self.roll(now)  # the windows begin before the first truth
 
     def roll(self, now: float) -> None:
         """Let the windows move on."""
-        counts = self._counts()
-        for rotating in self._windows:
-            rotating.roll(now, counts)
+        counts, trust = self._counts(), self.tally.trust
+        for scored, trusted in self._windows:
+            scored.roll(now, counts)
+            trusted.roll(now, trust)
 
     def _counts(self) -> NDArray[np.int64]:
         negatives, positives = self.tally.score_counts
         return np.concatenate([negatives, positives])
 
     def collect(self, objective: Objective | None) -> Iterator[Points]:
-        """Everything counted; of binary classifiers also the quality of each window, and how far it is from expected."""
+        """Everything counted; of classifiers also the quality of each window, and how far it is from expected.
+
+        Of more than two classes that is the accuracy of predictions that had a probability.
+        """
         yield from self.tally.collect()
-        if objective is None or objective.task != "binary":
+        if objective is None or objective.task not in ("binary", "multiclass"):
             return
-        counts = self._counts()
-        for rotating in self._windows:
-            negatives, positives = np.split(rotating.counts(counts), 2)
-            real = realized(negatives, positives, objective)
-            hoped = promised(negatives + positives, objective)
-            attributes = self._attributes.extended((names.WINDOW, window.name(rotating.span)))
+        counts, trust = self._counts(), self.tally.trust
+        for scored, trusted in self._windows:
+            if objective.task == "binary":
+                negatives, positives = np.split(scored.counts(counts), 2)
+                real = realized(negatives, positives, objective)
+                hoped = promised(negatives + positives, objective)
+            else:
+                real, hoped = _confirmed(*trusted.counts(trust).tolist())
+            attributes = self._attributes.extended((names.WINDOW, window.name(scored.span)))
             yield from measures(names.QUALITY_REALIZED, attributes, real)
             gaps = {name: real[name] - hoped[name] for name in real if name in hoped}
             yield from measures(names.QUALITY_GAP, attributes, gaps)
+
+
+def _confirmed(confident: float, confidence: float, confirmed: float) -> tuple[dict[str, float], dict[str, float]]:
+    """The accuracy of so many predictions that had a probability, realised and promised."""
+    if confident <= 0:
+        return {}, {}
+    return {"accuracy": confirmed / confident}, {"accuracy": confidence / confident}
 
 
 def realized(negatives: NDArray[np.int64], positives: NDArray[np.int64], objective: Objective) -> dict[str, float]:

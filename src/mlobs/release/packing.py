@@ -16,6 +16,7 @@ is no label, and a score that no float can hold no score.
 from __future__ import annotations
 
 import struct
+from decimal import Decimal
 from functools import lru_cache
 from typing import Any, Final
 
@@ -59,6 +60,8 @@ def plain(value: Any) -> Label:  # noqa: ANN401 - whatever a model or a person s
         found = float.__float__(value)
     elif issubclass(kind, str):
         found = str.__str__(value)
+    elif kind is Decimal and value.is_finite():
+        found = float(value)
     return found
 
 

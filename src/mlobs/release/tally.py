@@ -84,6 +84,12 @@ class Tally:
         counts = np.array(self._total.scores, np.int64)
         return counts[: scores.SIZE], counts[scores.SIZE :]
 
+    @property
+    def trust(self) -> NDArray[np.float64]:
+        """Of more than two classes: predictions with a probability, the sum of these, and how many were right."""
+        total = self._total
+        return np.array((total.confident, total.confidence, total.confirmed), np.float64)
+
     # ── truths ──────────────────────────────────────────────────────────────────────────────────────────────────────
 
     def add(self, prediction: Prediction, actual: object, now: float, objective: Objective | None) -> str | None:
