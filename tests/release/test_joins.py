@@ -20,7 +20,7 @@ import numpy as np
 import pytest
 from tests.release.redis_server import Server
 
-from mlobs.release import joins as module
+from mlobs.release.ids import hashed
 from mlobs.release.joins import LIMIT, Joins
 from mlobs.release.prediction import Prediction
 from mlobs.release.store import Remembered, Told, open_store
@@ -157,8 +157,8 @@ def test_a_damaged_body_is_counted(tmp_path: Path) -> None:
     """What somebody else has written into the store is refused as damaged."""
     place = Place(str(tmp_path / "predictions.sqlite"))
     with open_store(str(tmp_path / "predictions.sqlite"), ttl=TTL, entries=10).session() as session:
-        session.put([Remembered(module._hashed("a") or b"", b"nonsense", NOW)], NOW)
-        session.take([Told(module._hashed("b") or b"", b"\x09", NOW, b"token")], NOW)
+        session.put([Remembered(hashed("a") or b"", b"nonsense", NOW)], NOW)
+        session.take([Told(hashed("b") or b"", b"\x09", NOW, b"token")], NOW)
     place.joins.truth("a", 1, NOW)
     place.joins.remember("b", made())
     place.joins.work(NOW)

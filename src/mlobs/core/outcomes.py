@@ -6,13 +6,12 @@ reason.
 
 from __future__ import annotations
 
-import hashlib
 import queue
 import threading
 import time
 from collections import Counter
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 from mlobs.core.inside import INSIDE, LAST
 from mlobs.core.model import Identity
@@ -21,6 +20,7 @@ from mlobs.core.tickets import Given, Tickets
 from mlobs.core.truths import Truths
 from mlobs.otel import names
 from mlobs.otel.points import NO_ATTRIBUTES, Attributes, Numbers
+from mlobs.release.ids import hashed
 from mlobs.release.joins import Joins
 from mlobs.release.recent import Recent
 
@@ -208,21 +208,19 @@ class Outcomes:
                 self._drop("business_model")
                 return False
             with self._lock:
-                if event is not None and self._is_known(event):
-                    self._drop("business_duplicate")
+                key = None if event is None else hashed(event)
+                if event is not None and (key is None or key in self._events):
+                    self._drop("business_duplicate" if key else "business_event_id")
                     return False
                 reason = self._truths_of(identity).tally.business(kpi, value, currency)
-                if reason is None and event is not None:
-                    self._events.add(_key(event))
+                if reason is None and key is not None:
+                    self._events.add(key)
             if reason is not None:
                 self._drop(f"business_{reason}")
         except Exception as error:  # noqa: BLE001 - ours
             self._state.guard.error("business", error)
             return False
         return reason is None
-
-    def _is_known(self, event: object) -> bool:
-        return _key(event) in self._events
 
     def _current(self) -> Identity | None:
         within = INSIDE.get()
@@ -270,7 +268,3 @@ class Outcomes:
                 each = [Attributes((names.REASON, reason)) for reason in self._unjoined]
                 found.append(Numbers(names.OUTCOME_UNJOINED, NO_ATTRIBUTES, list(self._unjoined.values()), each))
         yield from found
-
-
-def _key(event: Any) -> bytes:  # noqa: ANN401 - whatever the user calls an event by
-    return hashlib.blake2b(str(event).encode("utf-8", "replace"), digest_size=12).digest()

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import hashlib
 import math
 import os
 import threading
-import uuid
 from collections import Counter, deque
-from typing import TYPE_CHECKING, Any, Final
-
-import numpy as np
+from typing import TYPE_CHECKING, Final
 
 from mlobs.errors import MlobsError
+from mlobs.release.ids import hashed
 from mlobs.release.packing import pack, pack_truth, plain, unpack, unpack_truth
 from mlobs.release.store import Met, Remembered, Told, open_store
 
@@ -25,7 +22,6 @@ if TYPE_CHECKING:
 
 LIMIT: Final = 100_000  # entries that wait for the store
 _BATCH: Final = 1000
-_LONGEST: Final = 512  # characters of an id
 _SWEEP_EVERY: Final = 60.0  # seconds
 _SWEEP_AFTER: Final = 50_000  # entries
 _SWEEPS: Final = 100  # steps at once; the rest at the next work
@@ -96,25 +92,25 @@ class Joins:
 
     def remember(self, key: object, prediction: Prediction) -> bool:
         """A prediction under its id; whether it was taken in. Raises nothing for any id."""
-        hashed = _hashed(key)
-        if hashed is None:
+        name = hashed(key)
+        if name is None:
             return self._refuse("bad_id")
         if len(self._queue) >= LIMIT:
             return self._refuse("queue_full")
-        self._queue.append((hashed, prediction, None, 0.0))
+        self._queue.append((name, prediction, None, 0.0))
         return True
 
     def truth(self, key: object, actual: object, time: float) -> bool:
         """A truth, the id of its prediction and when it came; whether it was taken in. Raises nothing."""
-        hashed = _hashed(key)
-        if hashed is None:
+        name = hashed(key)
+        if name is None:
             return self._refuse("bad_id")
         value = plain(actual)
         if value is None or (type(value) is float and not math.isfinite(value)):
             return self._refuse("invalid")
         if len(self._queue) >= LIMIT:
             return self._refuse("queue_full")
-        self._queue.append((hashed, None, value, time))
+        self._queue.append((name, None, value, time))
         return True
 
     def work(self, now: float) -> None:
@@ -244,29 +240,6 @@ class Joins:
             if not swept.more:
                 self._swept, self._since = now, 0
                 return
-
-
-def _hashed(key: object) -> bytes | None:
-    """What an id is called in the store: 16 bytes, whatever its length, and nothing of what it says."""
-    try:
-        text = key if type(key) is str else _text(key)
-        if text is None or not 0 < len(text) <= _LONGEST:
-            return None
-        return hashlib.blake2b(text.encode(), digest_size=16).digest()
-    except Exception:  # noqa: BLE001 - half of a surrogate pair, or somebody's subclass
-        return None
-
-
-def _text(key: Any) -> str | None:  # noqa: ANN401 - whatever arrives
-    """The text of an id that is none: a number where it is served may be a text where the truth is read from a file."""
-    kind = type(key)
-    if issubclass(kind, str):
-        return str.__str__(key)
-    if issubclass(kind, np.integer) and not issubclass(kind, np.timedelta64):
-        return str(int(key))
-    if kind is int:
-        return str(key) if abs(key) < 2**128 else None
-    return str(key) if kind is uuid.UUID else None
 
 
 def _finite(time: float, now: float) -> float:
