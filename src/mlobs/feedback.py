@@ -15,6 +15,7 @@ from mlobs.core.monitor import Monitor
 from mlobs.core.tickets import Given
 from mlobs.errors import ConfigurationError
 from mlobs.otel import names
+from mlobs.release.packing import plain
 
 if TYPE_CHECKING:
     from mlobs.release import Quality
@@ -106,8 +107,7 @@ def remember(prediction_id: str | Sequence[str], *, label: Label | None = None, 
     Of the same call as `ticket` would be; several ids are those of the rows of its answer. The join store
     (``join_store``) has it within a second. Whether it was taken; what was not is counted. Never raises.
     """
-    ids = prediction_id if isinstance(prediction_id, (list, tuple)) else [prediction_id]
-    return runtime.outcomes.remember(ids, Given(label, score))
+    return runtime.outcomes.remember(_each(prediction_id), Given(label, score))
 
 
 @overload
@@ -158,8 +158,8 @@ def business(
     process remembers. Whether it was counted; what was not is counted in ``mlobs.sdk.dropped``. Never raises.
     """
     identity = None
-    if isinstance(model, str):
-        identity = Identity(model, version or names.UNVERSIONED, variant or names.CHAMPION)
+    if model is not None:
+        identity = Identity(_text(model, "_OTHER"), _text(version, names.UNVERSIONED), _text(variant, names.CHAMPION))
     return runtime.outcomes.business(kpi, value, currency, ticket=ticket, identity=identity, event=event_id)
 
 
@@ -201,6 +201,20 @@ def gpu_time(seconds: float) -> None:
         runtime.guard.drop("gpu_time")
         return
     monitor.ring.gpu.append(taken)
+
+
+def _text(said: object, otherwise: str) -> str:
+    """A name; what is none is ``otherwise``."""
+    label = plain(said)
+    return otherwise if label is None or label == "" else str(label)
+
+
+def _each(ids: Any) -> list[object]:  # noqa: ANN401 - whatever arrives
+    """One id, or several; of somebody's kind of list only what lists themselves do is called."""
+    kind = type(ids)
+    if issubclass(kind, list):
+        return list.copy(ids)
+    return list(tuple.__iter__(ids)) if issubclass(kind, tuple) else [ids]
 
 
 def _variant(name: Any) -> Variant:  # noqa: ANN401 - likewise
