@@ -22,9 +22,10 @@ COVERED = {"3.13", f"3.{sys.version_info.minor}"}  # by `newest`, and by `make t
 MOST = ("--ignore=tests/demo", "--ignore=tests/benchmarks")  # those two: run by `make test` and by `newest`
 FUZZ = {"MLOBS_EXAMPLES": "2000"}  # of hostile input a run, a fifth of what `make test` tries
 
-nox.options.sessions = [
+nox.options.sessions = [  # the longest first: .ci/matrix runs two at a time
+    *("newest", "lowest"),
     *(f"tests-{version}" for version in PYTHONS if version not in COVERED),
-    *("lowest", "newest", "wheel", "judge", "torch"),
+    *("judge", "torch", "wheel"),
 ]
 nox.options.default_venv_backend = "virtualenv"
 nox.options.stop_on_first_error = False
