@@ -18,6 +18,8 @@ from mlobs.otel import names
 from mlobs.release.packing import plain
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
     from mlobs.release import Quality
 
 Task = Literal["binary", "multiclass", "regression"]
@@ -34,7 +36,7 @@ def objective(
     task: Task | None = None,
     threshold: float = 0.5,
     positive: Label = True,
-    classes: Sequence[Label] | None = None,
+    classes: Sequence[Label] | NDArray[Any] | None = None,
     costs: Mapping[tuple[Label, Label], float] | None = None,
     currency: str = "USD",
     calibration: tuple[Any, Any] | None = None,

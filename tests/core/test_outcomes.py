@@ -204,6 +204,7 @@ def test_business_of_a_ticket_and_of_a_model(sealed: Telemetry) -> None:
     assert not mlobs.business("conversion", value=39.9, currency="EUR", ticket=ticket, event_id="e1")
     assert not mlobs.business("conversion", value=39.9, currency="EUR", ticket=ticket, event_id="")
     assert mlobs.business("conversion", value=10, currency="EUR", model="m", version="2", variant="challenger")
+    assert not mlobs.business("prediction", value=10, currency="EUR", ticket=ticket)  # the cost matrix' own
     assert not mlobs.business("conversion", value=float("inf"), currency="EUR", ticket=ticket)
     money = sealed.total("mlobs.business.value", model_version="2", model_variant="challenger", direction="gain")
     assert round(money, 6) == 49.9

@@ -32,7 +32,7 @@ _MEANINGS = {
     "id_rows": "ids that are not as many as the rows of the answer",
     "business_value": "business events whose value is no finite number",
     "business_currency": "business events whose value has no currency, or none of three letters",
-    "business_kpi": "business events whose name is no text, or more names than 50",
+    "business_kpi": "business events whose name is no text, or `prediction`, which is the cost matrix', or more names than 50",
     "business_model": "business events without a ticket, a model or a call",
     "business_event_id": "business events whose event_id is no text of 1 to 512 characters, whole number or UUID",
     "business_duplicate": "business events whose event_id came before",

@@ -37,6 +37,7 @@ _DELAYS: Final = (
     1.0, 10.0, _MINUTE, 5 * _MINUTE, 15 * _MINUTE, _HOUR, 3 * _HOUR, 6 * _HOUR, 12 * _HOUR, _DAY, 2 * _DAY, 3 * _DAY,
     7 * _DAY, 14 * _DAY, 30 * _DAY, 90 * _DAY,
 )  # fmt: skip
+_OWN_KPI: Final = "prediction"  # of the money of the cost matrix
 _HOURS: Final = 200  # that are kept apart; older ones are one
 _OLDER: Final = -1
 _WAITING: Final = 500  # delays and errors that are added together
@@ -139,7 +140,7 @@ class Tally:
             if pair is not None:
                 counts.count(pair, right=found == actual)
             if money and objective is not None:
-                counts.earn("prediction", objective.currency, money)
+                counts.earn(_OWN_KPI, objective.currency, money)
         if at is not None and two:
             if actual == ("1" if objective is None else objective.positive):
                 at += scores.SIZE
@@ -209,11 +210,11 @@ class Tally:
     def business(self, kpi: object, value: object, currency: object) -> str | None:
         """Count an event, and its money; None, or what is wrong with it: ``kpi``, ``value``, ``currency``.
 
-        A kpi is a text, one of 50; a value a finite number, with a currency of three capital letters, one of 20. What is
+        A kpi is a text but `prediction`, which is the cost matrix', one of 50; a value a finite number, with a currency of three capital letters, one of 20. What is
         refused is counted nowhere. Never raises.
         """
         name = plain(kpi)
-        if type(name) is not str or not name:
+        if type(name) is not str or not name or name == _OWN_KPI:
             return "kpi"
         name = sendable(name)
         if name not in self._events and len(self._events) >= _KPIS:
