@@ -16,6 +16,7 @@ EXPECTED = {
     "could not import 'torch'": "nox -s torch",
     "needs a free-threaded Python": "nowhere yet: no dependency of ours was tried on one",
     "numpy 1 gives its capsules no version": "on numpy 2",
+    "promtool is not installed": "wherever .ci/components can install Debian's",
     "redis-server is not installed": "wherever .ci/components can install Debian's",
     "may not make namespaces": "wherever unprivileged namespaces are allowed",
 }
