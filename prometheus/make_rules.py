@@ -2,8 +2,8 @@
 
     python prometheus/make_rules.py [--check] [--runbooks https://wiki.example.org/mlobs/alerts]
 
-PSI and KS as `mlobs.drift` computes them, from counts summed over processes: the constants are imported from there, the
-metrics' names from the telemetry contract. Nothing here names a model or a feature.
+The metrics' names come from the telemetry contract, the statistics' constants from where Python has them. Nothing here
+names a model or a feature.
 """
 
 from __future__ import annotations
@@ -13,208 +13,24 @@ import json
 import sys
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Final, NamedTuple
+from typing import Final
 
-from mlobs.otel import names
-from mlobs.sketch.distance import JEFFREYS
-from mlobs.sketch.noise import ACT, KS_FACTOR, QUANTILE, WARN
+import drift
+import serving
+from vocabulary import Alert, Rule
 
 FOLDER: Final = Path(__file__).parent
 RUNBOOKS: Final = "docs/alerts.md"
-
-FEATURE: Final = "model_name, model_version, model_variant, role, feature"
-TILE: Final = "5m"
-# one second short of the window: exactly its tiles, under Prometheus 2 (closed ranges) and 3 (left-open)
-WINDOWS: Final = {"1h": "59m59s", "6h": "5h59m59s", "1d": "23h59m59s"}
-CUTS: Final = 19  # between at most twenty ordered bins
-LEAST: Final = 500  # observations, below which nothing is significant
-ORDERED: Final = 'bin=~"[0-9]+"'  # not `missing`, `other` and the categories, c00 to c18
+SERVING: Final = "30s"
 
 
-class Rule(NamedTuple):
-    """One recording rule."""
-
-    record: str
-    expr: str
-
-
-class Alert(NamedTuple):
-    """One alert; its runbook is a heading of docs/alerts.md."""
-
-    alert: str
-    expr: str
-    severity: str
-    wait: str
-    keep: str
-    summary: str
-    description: str
-
-
-def prometheus(instrument: names.Instrument) -> str:
-    """The name that Prometheus knows a metric by: dots to underscores, the unit's and the kind's suffix."""
-    unit = {"s": "_seconds", "By": "_bytes"}.get(instrument.unit, "")
-    total = "_total" if instrument.kind == "counter" else ""
-    return instrument.name.replace(".", "_") + unit + total
-
-
-def drift() -> list[Rule]:
-    """The rules of drift, in the order in which they need each other.
-
-    One group, because rules of a group share a timestamp: groups of their own get offsets of their own, and lose a tile.
-    """
-    ratio, samples, bins = (f"mlobs:feature_reference:{what}" for what in ("ratio", "samples", "bins"))
-    smoothed = "mlobs:feature_reference:smoothed"
-    seen = prometheus(names.FEATURE_OBSERVATIONS)
-    rules = [
-        Rule(
-            f"mlobs:feature_observations:increase{TILE}",
-            f"sum by ({FEATURE}, bin) (increase({seen}[{TILE}] offset 1m))",
-        ),
-        Rule(ratio, f"max by ({FEATURE}, bin) ({prometheus(names.FEATURE_REFERENCE_RATIO)})"),
-        Rule(samples, f"max by ({FEATURE}) ({prometheus(names.FEATURE_REFERENCE_SAMPLES)})"),
-        Rule(bins, f"count by ({FEATURE}) ({ratio})"),
-        Rule(
-            smoothed,
-            f"({ratio} * on ({FEATURE}) group_left () {samples} + {JEFFREYS})\n"
-            f"/ on ({FEATURE}) group_left () ({samples} + {JEFFREYS} * {bins})",
-        ),
-    ]
-    for window, reach in WINDOWS.items():
-        rules += _drift_of(window, reach)
-    return rules
-
-
-def _drift_of(window: str, reach: str) -> list[Rule]:
-    ratio, samples, bins = (f"mlobs:feature_reference:{what}" for what in ("ratio", "samples", "bins"))
-    reference = "mlobs:feature_reference:smoothed"
-    increase, count, smoothed = (
-        f"mlobs:feature_observations:{what}{window}" for what in ("increase", "count", "smoothed")
-    )
-    step, psi, ks = f"mlobs:feature_cdf_step:delta{window}", f"mlobs:feature_psi:{window}", f"mlobs:feature_ks:{window}"
-    psi_noise, ks_noise = f"mlobs:feature_psi_noise:{window}", f"mlobs:feature_ks_noise:{window}"
-    cuts = "\n  or ".join(
-        f'label_replace(sum by ({FEATURE}) ({step}{{bin=~"{"|".join(f"{index:02d}" for index in range(cut + 1))}"}}), '
-        f'"cut", "{cut:02d}", "", "")'
-        for cut in range(CUTS)
-    )
-    free = f"({bins} - 1)"
-    return [
-        Rule(
-            increase,  # every bin of the reference is there, though nothing fell into it
-            f"sum_over_time(mlobs:feature_observations:increase{TILE}[{reach}])\n"
-            f"  and on ({FEATURE}, bin) {ratio}\nor 0 * {ratio}",
-        ),
-        Rule(count, f"sum by ({FEATURE}) ({increase})"),
-        Rule(smoothed, f"({increase} + {JEFFREYS})\n/ on ({FEATURE}) group_left () ({count} + {JEFFREYS} * {bins})"),
-        Rule(
-            psi,
-            f"sum by ({FEATURE}) (\n  ({smoothed} - {reference})\n  * ln({smoothed} / {reference})\n)\n"
-            f"and on ({FEATURE}) {count} > 0",
-        ),
-        Rule(
-            step,
-            f"{increase}{{{ORDERED}}} / on ({FEATURE}) group_left () (sum by ({FEATURE}) ({increase}{{{ORDERED}}}) > 0)\n"
-            f"- {ratio}{{{ORDERED}}} / on ({FEATURE}) group_left () (sum by ({FEATURE}) ({ratio}{{{ORDERED}}}) > 0)",
-        ),
-        Rule(ks, f"max by ({FEATURE}) (abs(\n  {cuts}\n))"),
-        Rule(
-            psi_noise,  # Wilson & Hilferty's quantile of chi-squared
-            f"{free}\n* (1 - 2 / (9 * {free}) + {QUANTILE} * sqrt(2 / (9 * {free}))) ^ 3\n"
-            f"* (1 / ({count} > 0) + 1 / {samples})",
-        ),
-        Rule(ks_noise, f"{KS_FACTOR} * sqrt(1 / ({count} > 0) + 1 / {samples})"),
-        *(
-            Rule(
-                f"mlobs:feature_{what}_significant:{window}",
-                f"{distance}\n* ({distance} > bool {noise})\n* ({count} >= bool {LEAST})",
-            )
-            for what, distance, noise in (("psi", psi, psi_noise), ("ks", ks, ks_noise))
-        ),
-    ]
-
-
-def alerts() -> list[Alert]:
-    """What somebody should know about drift."""
-    critical, warning = "MlobsFeatureDriftCritical", "MlobsFeatureDriftWarning"
-    who = "{{ $labels.model_name }} {{ $labels.model_version }}"
-    which = "{{ $labels.feature }} ({{ $labels.role }}) of " + who
-    ratio, dropped = prometheus(names.FEATURE_REFERENCE_RATIO), prometheus(names.SDK_DROPPED)
-    model = "model_name, model_version, model_variant"
-    return [
-        Alert(
-            critical,
-            _steady("mlobs:feature_psi_significant:1h", critical, ACT, 0.2),
-            "critical",
-            "15m",
-            "30m",
-            which + ' drifted (PSI {{ $value | printf "%.2f" }})',
-            f"PSI of the last hour is above {ACT} and above what sampling noise reaches. Ends below 0.2.",
-        ),
-        Alert(
-            warning,
-            f"(\n{_steady('mlobs:feature_psi_significant:6h', warning, WARN, 0.08)}\n)\n"
-            f'unless on ({FEATURE}) ALERTS{{alertname="{critical}", alertstate="firing"}}',
-            "warning",
-            "30m",
-            "1h",
-            which + ' is drifting (PSI {{ $value | printf "%.2f" }})',
-            f"PSI of six hours is above {WARN} and above what sampling noise reaches. Ends below 0.08.",
-        ),
-        Alert(
-            "MlobsFeatureDriftSlow",
-            f"mlobs:feature_psi_significant:1d > {WARN} or mlobs:feature_ks_significant:1d > {WARN}",
-            "info",
-            "1h",
-            "6h",
-            which + " has moved over the last day",
-            f"PSI or KS of one day is above {WARN} and above what sampling noise reaches.",
-        ),
-        Alert(
-            "MlobsReferenceMissing",
-            f"count by ({model}) (\n  group by ({FEATURE}) (mlobs:feature_observations:increase{TILE})\n"
-            f"  unless on ({FEATURE}) mlobs:feature_reference:samples\n) > 0",
-            "warning",
-            "30m",
-            "0s",
-            "{{ $value }} features of " + who + " are counted and have no reference",
-            "Their bins arrive without the reference's shares, so drift cannot be computed for them.",
-        ),
-        Alert(
-            "MlobsReferenceDisagrees",
-            f"max by ({FEATURE}) (\n  max by ({FEATURE}, bin) ({ratio}) - min by ({FEATURE}, bin) ({ratio})\n) > 1e-6",
-            "warning",
-            "1h",
-            "0s",
-            "Replicas of " + who + " have different references for {{ $labels.feature }}",
-            "One version was deployed with two reference profiles; its drift is of neither.",
-        ),
-        Alert(
-            "MlobsCardinalityOverflow",
-            f'sum by (job, reason) (increase({dropped}{{reason=~"model_limit|feature_limit"}}[15m])) > 0',
-            "warning",
-            "15m",
-            "0s",
-            "{{ $labels.job }} has more models or features than mlobs may count ({{ $labels.reason }})",
-            "What is beyond the limit is counted as one or not at all: max_models, max_features of mlobs.configure.",
-        ),
-    ]
-
-
-def _steady(series: str, name: str, enter: float, leave: float) -> str:
-    """Fires above one threshold, and once firing ends below another."""
-    return (
-        f"{series} > {enter}\nor (\n  {series} > {leave}\n"
-        f'  and on ({FEATURE}) ALERTS{{alertname="{name}", alertstate="firing"}}\n)'
-    )
-
-
-def written(group: str, entries: list[Rule] | list[Alert], runbooks: str) -> str:
+def written(group: str, every: str, entries: list[Rule] | list[Alert], runbooks: str) -> str:
     """One group as YAML."""
     lines = [
         "# Written by make_rules.py; `make rules` writes it anew.",
         "groups:",
         f"  - name: {group}",
-        f"    interval: {TILE}",
+        f"    interval: {every}",
         "    rules:",
     ]
     for entry in entries:
@@ -224,6 +40,8 @@ def written(group: str, entries: list[Rule] | list[Alert], runbooks: str) -> str
             "        expr: |-",
             *(f"          {line}" for line in entry.expr.split("\n")),
         ]
+        if isinstance(entry, Rule) and entry.labels:
+            lines += _texts("labels", entry.labels)
         if isinstance(entry, Alert):
             lines += [f"        for: {entry.wait}", f"        keep_firing_for: {entry.keep}"]
             lines += _texts("labels", {"severity": entry.severity, "component": "mlobs"})
@@ -239,8 +57,10 @@ def _texts(key: str, texts: Mapping[str, str]) -> list[str]:
 def files(runbooks: str) -> dict[Path, str]:
     """Every file of this folder that is written, with its text."""
     return {
-        FOLDER / "mlobs-drift.rules.yml": written("mlobs-drift", drift(), runbooks),
-        FOLDER / "mlobs-drift.alerts.yml": written("mlobs-drift-alerts", alerts(), runbooks),
+        FOLDER / "mlobs-drift.rules.yml": written("mlobs-drift", drift.TILE, drift.drift(), runbooks),
+        FOLDER / "mlobs-drift.alerts.yml": written("mlobs-drift-alerts", drift.TILE, drift.alerts(), runbooks),
+        FOLDER / "mlobs-serving.rules.yml": written("mlobs-serving", SERVING, serving.serving(), runbooks),
+        FOLDER / "mlobs-serving.alerts.yml": written("mlobs-serving-alerts", SERVING, serving.alerts(), runbooks),
     }
 
 

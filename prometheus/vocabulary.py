@@ -1,0 +1,36 @@
+"""What rules are made of: recording rules, alerts, and the names that Prometheus knows metrics by."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from mlobs.otel import names
+
+
+class Rule(NamedTuple):
+    """One recording rule; ``labels`` are added to what it records."""
+
+    record: str
+    expr: str
+    labels: Mapping[str, str] = {}
+
+
+class Alert(NamedTuple):
+    """One alert; its runbook is a heading of docs/alerts.md."""
+
+    alert: str
+    expr: str
+    severity: str
+    wait: str
+    keep: str
+    summary: str
+    description: str
+
+
+def prometheus(instrument: names.Instrument) -> str:
+    """The name that Prometheus knows a metric by: dots to underscores, the unit's and the kind's suffix."""
+    unit = {"s": "_seconds", "By": "_bytes"}.get(instrument.unit, "")
+    total = "_total" if instrument.kind == "counter" else ""
+    return instrument.name.replace(".", "_") + unit + total
