@@ -3,24 +3,14 @@
 from __future__ import annotations
 
 import pytest
+from tests.release.objectives import objective
 
 from mlobs.core.truths import Truths
 from mlobs.otel import names
 from mlobs.otel.points import Attributes, Numbers
-from mlobs.release.objective import Objective
 from mlobs.release.prediction import Prediction
 
-MANY = Objective.of(
-    model="m",
-    version=None,
-    task="multiclass",
-    threshold=0.5,
-    positive=True,
-    classes=("a", "b", "c"),
-    costs=None,
-    currency="USD",
-    calibration=None,
-)
+MANY = objective(task="multiclass", classes=("a", "b", "c"))
 
 
 def told(truths: Truths) -> dict[str, list[float]]:

@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import psutil
@@ -57,10 +57,20 @@ def watch(workers: Workers) -> None:
         time.sleep(0.05)
 
 
+@pytest.fixture(autouse=True)
+def others() -> Iterator[None]:
+    """Children that earlier tests have left, multiprocessing's resource tracker say, are nobody's business here."""
+    OTHERS[:] = psutil.Process().children(recursive=True)
+    yield
+    OTHERS.clear()
+
+
+OTHERS: list[psutil.Process] = []
+
+
 def family() -> list[psutil.Process]:
-    """This process' children, theirs, and so on."""
-    children: list[psutil.Process] = psutil.Process().children(recursive=True)
-    return children
+    """The children that this process has had since the test began, theirs, and so on."""
+    return [process for process in psutil.Process().children(recursive=True) if process not in OTHERS]
 
 
 def alive(process: psutil.Process) -> bool:
@@ -107,7 +117,7 @@ def test_a_service_that_ends_by_itself_is_noticed(place: Place) -> None:
     """A supervisor that is gone is an error, with its last words."""
     with Workers(place, environment(place, NOWHERE)) as workers:
         workers.wait()
-        (supervisor,) = psutil.Process().children()
+        (supervisor,) = (process for process in family() if process.ppid() == os.getpid())
         supervisor.kill()
         with pytest.raises(MlobsError, match="The demo's service ended by itself"):
             watch(workers)

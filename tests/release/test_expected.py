@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from tests.release import objectives
 
 from mlobs.otel.points import NO_ATTRIBUTES
 from mlobs.release import Quality
@@ -20,11 +21,7 @@ NAMES = ("accuracy", "f1", "auc")
 
 
 def objective(**given: Any) -> Objective:
-    defaults: dict[str, Any] = {
-        "model": "m", "version": None, "task": "binary", "threshold": 0.5, "positive": True, "classes": None,
-        "costs": None, "currency": "EUR", "calibration": None,
-    }  # fmt: skip
-    return Objective.of(**{**defaults, **given})
+    return objectives.objective(**{"task": "binary", **given})
 
 
 def seen(scores: np.ndarray, labels: np.ndarray, aim: Objective) -> Quality:

@@ -8,18 +8,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from tests.release.objectives import objective
 
 import mlobs
-from mlobs.release.objective import Objective
 from mlobs.sketch import scores
-
-
-def objective(**given: Any) -> Objective:
-    defaults: dict[str, Any] = {
-        "model": "m", "version": None, "task": None, "threshold": 0.5, "positive": True, "classes": None, "costs": None,
-        "currency": "EUR", "calibration": None,
-    }  # fmt: skip
-    return Objective.of(**{**defaults, **given})
 
 
 class Unspeakable:

@@ -24,21 +24,13 @@ from sklearn.metrics import (
     recall_score,
     roc_auc_score,
 )
+from tests.release.objectives import objective
 
 from mlobs.otel.points import NO_ATTRIBUTES, Histogram, Numbers
-from mlobs.release.objective import Objective
 from mlobs.release.prediction import Prediction
 from mlobs.release.tally import Tally
 
 NOW = 1_800_000_000.0
-
-
-def objective(**given: Any) -> Objective:
-    defaults: dict[str, Any] = {
-        "model": "m", "version": None, "task": None, "threshold": 0.5, "positive": True, "classes": None, "costs": None,
-        "currency": "EUR", "calibration": None,
-    }  # fmt: skip
-    return Objective.of(**{**defaults, **given})
 
 
 def made(label: Any = None, score: float | None = None, *, at: float = NOW, task: str = "") -> Prediction:
