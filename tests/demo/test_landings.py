@@ -73,6 +73,23 @@ def test_all_that_is_told_is_joined_or_refused(place: Place, ledger: Ledger, tol
     assert ledger.totals().workers == ()  # it predicts nothing
 
 
+def test_a_flight_is_in_the_air_until_its_truth_is_told(
+    place: Place, told: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever sees nothing in the air may compare sums: all that has landed has been told."""
+    tell = Landings._tell
+
+    def slowly(landings: Landings, landing: Landing) -> None:
+        time.sleep(0.2)
+        tell(landings, landing)
+
+    monkeypatch.setattr(Landings, "_tell", slowly)
+    with Landings(place, told) as landings:
+        landings.depart(*departing(told, 1, minutes=0.0))
+        wait(landings)
+        assert landings.sent == 1
+
+
 def test_the_truth_comes_when_a_flight_has_landed(place: Place, told: dict[str, str]) -> None:
     """Flights that are longer in the air land later, whenever they left."""
     long, short = departing(told, 2, minutes=0.0)

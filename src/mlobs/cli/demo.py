@@ -29,8 +29,9 @@ def add(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None
         "demo",
         help="watch a real model's inputs drift under real traffic",
         description="Trains a model on the flights of January to March 2013, serves it with two worker processes, "
-        "sends it held-out winter flights, then those of April and May, lets a third process tell which were late once they "
-        "have landed, and shows what mlobs tells through OpenTelemetry. Everything stays on this machine, on free ports of 127.0.0.1, and is gone afterwards.",
+        "sends it held-out winter flights, then those of April and May, lets a third process tell which were late once "
+        "they have landed, and shows what mlobs tells through OpenTelemetry. Everything stays on this machine, on free "
+        "ports of 127.0.0.1, and is gone afterwards.",
     )
     parser.add_argument("--headless", action="store_true", help="no live view, only lines of text")
     parser.add_argument("--json", action="store_true", help="print one JSON object at the end; all else goes to stderr")

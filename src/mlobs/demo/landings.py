@@ -5,15 +5,15 @@ from __future__ import annotations
 import heapq
 import itertools
 import json
-import os
 import secrets
 import subprocess
-import sys
 import threading
 import time
 from contextlib import suppress
 from typing import TYPE_CHECKING, Final, NamedTuple
 
+from mlobs.demo import stakes
+from mlobs.demo.child import start
 from mlobs.errors import MlobsError
 from mlobs.release.prediction import Prediction
 from mlobs.release.ticket import Ticketer
@@ -30,9 +30,7 @@ MINUTES: Final = 240.0  # in the air are one second of the demo
 _FIRST_SPOILT: Final = 20
 _SPOILT_EVERY: Final = 150
 _GRACE: Final = 8.0  # seconds that the process has to end
-
-
-_STAGED: Final = Prediction(bytes(12), "flight-delay", "1", "champion", 0.0, None, "binary", None, 0.5)
+_STAGED: Final = Prediction(bytes(12), stakes.MODEL, "1", "champion", 0.0, None, "binary", None, 0.5)
 
 
 class Landing(NamedTuple):
@@ -47,17 +45,18 @@ class Landing(NamedTuple):
 class Landings:
     """The arrivals process and what it will be told, while the `with` block runs.
 
-    Now and then what it is told is spoilt: a ticket is damaged or another system's, a truth comes twice or not at all, in turns.
-    ``environment`` is the process'.
+    Now and then what it is told is spoilt: a ticket is damaged or another system's, a truth comes twice or not at all, in
+    turns. ``environment`` is the process'.
     """
 
     def __init__(self, place: Place, environment: Mapping[str, str]) -> None:
         self._place = place
-        self._environment = dict(environment)
+        self._environment = environment
         self._process: subprocess.Popen[bytes] | None = None
         self._thread = threading.Thread(target=self._run, name="landings", daemon=True)
         self._changed = threading.Condition()
         self._in_air: list[tuple[float, int, Landing]] = []  # by when they land
+        self._untold = 0  # of these and of the one that lands just now
         self._numbers = itertools.count()
         self._spoilings = itertools.cycle((_damaged, _strange, _twice, _missing))
         self._ended = False
@@ -67,15 +66,8 @@ class Landings:
         self.told: list[Landing] = []  # those of them that are whole
 
     def __enter__(self) -> Self:
-        with self._place.arrivals_log.open("wb") as log:
-            self._process = subprocess.Popen(  # noqa: S603 - this interpreter, a module of ours
-                [sys.executable, "-m", "mlobs.demo.arrivals", str(os.getpid())],
-                env=self._environment,
-                stdin=subprocess.PIPE,
-                stdout=log,
-                stderr=log,
-                start_new_session=True,
-            )
+        log = self._place.arrivals_log
+        self._process = start("mlobs.demo.arrivals", self._environment, log, stdin=subprocess.PIPE)
         self._thread.start()
         return self
 
@@ -102,13 +94,14 @@ class Landings:
         """Take a flight that will land after its time in the air."""
         with self._changed:
             heapq.heappush(self._in_air, (time.monotonic() + landing.minutes / MINUTES, next(self._numbers), landing))
+            self._untold += 1
             self._changed.notify()
 
     @property
     def in_air(self) -> int:
-        """How many flights have not landed."""
+        """How many flights have not landed, or have and nobody was told yet."""
         with self._changed:
-            return len(self._in_air)
+            return self._untold
 
     def check(self) -> None:
         """Raise MlobsError, with one clear line, if the process has died."""
@@ -120,6 +113,8 @@ class Landings:
         try:
             while (landed := self._landed()) is not None:
                 self._tell(landed)
+                with self._changed:
+                    self._untold -= 1
         except OSError:  # its end of the pipe is closed
             pass
         finally:

@@ -6,11 +6,11 @@ import os
 import secrets
 import signal
 import subprocess
-import sys
 import time
 from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
+from mlobs.demo.child import start
 from mlobs.demo.place import VARIABLE, Place
 from mlobs.errors import MlobsError
 
@@ -34,20 +34,12 @@ class Workers:
 
     def __init__(self, place: Place, environment: Mapping[str, str], *, start_timeout: float = 60.0) -> None:
         self._place = place
-        self._environment = dict(environment)
+        self._environment = environment
         self._start_timeout = start_timeout
         self._process: subprocess.Popen[bytes] | None = None
 
     def __enter__(self) -> Self:
-        with self._place.log.open("wb") as log:
-            self._process = subprocess.Popen(  # noqa: S603 - this interpreter, a module of ours
-                [sys.executable, "-m", "mlobs.demo.service", str(os.getpid())],
-                env=self._environment,
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                start_new_session=True,  # Ctrl-C is for us; the service is ended in order
-            )
+        self._process = start("mlobs.demo.service", self._environment, self._place.log)
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
@@ -89,7 +81,7 @@ class Workers:
 
 
 def environment(place: Place, endpoint: str) -> dict[str, str]:
-    """Return the environment of the demo's processes: ours without the telemetry settings of other programs, and with its.
+    """Return the environment of the demo's processes: ours with the demo's telemetry settings instead of others'.
 
     The key of the tickets is drawn here, and known to nobody else.
     """

@@ -210,8 +210,8 @@ class Tally:
     def business(self, kpi: object, value: object, currency: object) -> str | None:
         """Count an event, and its money; None, or what is wrong with it: ``kpi``, ``value``, ``currency``.
 
-        A kpi is a text but `prediction`, which is the cost matrix', one of 50; a value a finite number, with a currency of three capital letters, one of 20. What is
-        refused is counted nowhere. Never raises.
+        A kpi is a text, one of 50, and not `prediction`, which is the cost matrix'; a value a finite number, with a
+        currency of three capital letters, one of 20. What is refused is counted nowhere. Never raises.
         """
         name = plain(kpi)
         if type(name) is not str or not name or name == _OWN_KPI:
