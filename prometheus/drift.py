@@ -16,6 +16,9 @@ TILE: Final = "5m"
 WINDOWS: Final = {"1h": "59m59s", "6h": "5h59m59s", "1d": "23h59m59s"}
 CUTS: Final = 19  # between at most twenty ordered bins
 LEAST: Final = 500  # observations, below which nothing is significant
+RATIO, SAMPLES, BINS, SMOOTHED = (
+    f"mlobs:feature_reference:{what}" for what in ("ratio", "samples", "bins", "smoothed")
+)
 ORDERED: Final = 'bin=~"[0-9]+"'  # not `missing`, `other` and the categories, c00 to c18
 
 
@@ -24,21 +27,19 @@ def drift() -> list[Rule]:
 
     One group, because rules of a group share a timestamp: groups of their own get offsets of their own, and lose a tile.
     """
-    ratio, samples, bins = (f"mlobs:feature_reference:{what}" for what in ("ratio", "samples", "bins"))
-    smoothed = "mlobs:feature_reference:smoothed"
     seen = prometheus(names.FEATURE_OBSERVATIONS)
     rules = [
         Rule(
             f"mlobs:feature_observations:increase{TILE}",
             f"sum by ({FEATURE}, bin) (increase({seen}[{TILE}] offset 1m))",
         ),
-        Rule(ratio, f"max by ({FEATURE}, bin) ({prometheus(names.FEATURE_REFERENCE_RATIO)})"),
-        Rule(samples, f"max by ({FEATURE}) ({prometheus(names.FEATURE_REFERENCE_SAMPLES)})"),
-        Rule(bins, f"count by ({FEATURE}) ({ratio})"),
+        Rule(RATIO, f"max by ({FEATURE}, bin) ({prometheus(names.FEATURE_REFERENCE_RATIO)})"),
+        Rule(SAMPLES, f"max by ({FEATURE}) ({prometheus(names.FEATURE_REFERENCE_SAMPLES)})"),
+        Rule(BINS, f"count by ({FEATURE}) ({RATIO})"),
         Rule(
-            smoothed,
-            f"({ratio} * on ({FEATURE}) group_left () {samples} + {JEFFREYS})\n"
-            f"/ on ({FEATURE}) group_left () ({samples} + {JEFFREYS} * {bins})",
+            SMOOTHED,
+            f"({RATIO} * on ({FEATURE}) group_left () {SAMPLES} + {JEFFREYS})\n"
+            f"/ on ({FEATURE}) group_left () ({SAMPLES} + {JEFFREYS} * {BINS})",
         ),
     ]
     for window, reach in WINDOWS.items():
@@ -47,8 +48,6 @@ def drift() -> list[Rule]:
 
 
 def _drift_of(window: str, reach: str) -> list[Rule]:
-    ratio, samples, bins = (f"mlobs:feature_reference:{what}" for what in ("ratio", "samples", "bins"))
-    reference = "mlobs:feature_reference:smoothed"
     increase, count, smoothed = (
         f"mlobs:feature_observations:{what}{window}" for what in ("increase", "count", "smoothed")
     )
@@ -59,32 +58,32 @@ def _drift_of(window: str, reach: str) -> list[Rule]:
         f'"cut", "{cut:02d}", "", "")'
         for cut in range(CUTS)
     )
-    free = f"({bins} - 1)"
+    free = f"({BINS} - 1)"
     return [
         Rule(
             increase,  # every bin of the reference is there, though nothing fell into it
             f"sum_over_time(mlobs:feature_observations:increase{TILE}[{reach}])\n"
-            f"  and on ({FEATURE}, bin) {ratio}\nor 0 * {ratio}",
+            f"  and on ({FEATURE}, bin) {RATIO}\nor 0 * {RATIO}",
         ),
         Rule(count, f"sum by ({FEATURE}) ({increase})"),
-        Rule(smoothed, f"({increase} + {JEFFREYS})\n/ on ({FEATURE}) group_left () ({count} + {JEFFREYS} * {bins})"),
+        Rule(smoothed, f"({increase} + {JEFFREYS})\n/ on ({FEATURE}) group_left () ({count} + {JEFFREYS} * {BINS})"),
         Rule(
             psi,
-            f"sum by ({FEATURE}) (\n  ({smoothed} - {reference})\n  * ln({smoothed} / {reference})\n)\n"
+            f"sum by ({FEATURE}) (\n  ({smoothed} - {SMOOTHED})\n  * ln({smoothed} / {SMOOTHED})\n)\n"
             f"and on ({FEATURE}) {count} > 0",
         ),
         Rule(
             step,
             f"{increase}{{{ORDERED}}} / on ({FEATURE}) group_left () (sum by ({FEATURE}) ({increase}{{{ORDERED}}}) > 0)\n"
-            f"- {ratio}{{{ORDERED}}} / on ({FEATURE}) group_left () (sum by ({FEATURE}) ({ratio}{{{ORDERED}}}) > 0)",
+            f"- {RATIO}{{{ORDERED}}} / on ({FEATURE}) group_left () (sum by ({FEATURE}) ({RATIO}{{{ORDERED}}}) > 0)",
         ),
         Rule(ks, f"max by ({FEATURE}) (abs(\n  {cuts}\n))"),
         Rule(
             psi_noise,  # Wilson & Hilferty's quantile of chi-squared
             f"{free}\n* (1 - 2 / (9 * {free}) + {QUANTILE} * sqrt(2 / (9 * {free}))) ^ 3\n"
-            f"* (1 / ({count} > 0) + 1 / {samples})",
+            f"* (1 / ({count} > 0) + 1 / {SAMPLES})",
         ),
-        Rule(ks_noise, f"{KS_FACTOR} * sqrt(1 / ({count} > 0) + 1 / {samples})"),
+        Rule(ks_noise, f"{KS_FACTOR} * sqrt(1 / ({count} > 0) + 1 / {SAMPLES})"),
         *(
             Rule(
                 f"mlobs:feature_{what}_significant:{window}",

@@ -1,4 +1,4 @@
-"""How fast, how often and how well calls are answered: rates, quantiles, error budgets; what runs out, what fell silent."""
+"""How fast, how often and how well calls are answered, what that is worth, what runs out, and what fell silent."""
 
 from __future__ import annotations
 
