@@ -160,8 +160,12 @@ def business(
     process remembers. Whether it was counted; what was not is counted in ``mlobs.sdk.dropped``. Never raises.
     """
     identity = None
-    if model is not None:
-        identity = Identity(_text(model, "_OTHER"), _text(version, names.UNVERSIONED), _text(variant, names.CHAMPION))
+    if model is not None and ticket is None:
+        name = _text(model, "")
+        if not name:
+            runtime.guard.drop("business_model")
+            return False
+        identity = Identity(name, _text(version, names.UNVERSIONED), _text(variant, names.CHAMPION))
     return runtime.outcomes.business(kpi, value, currency, ticket=ticket, identity=identity, event=event_id)
 
 

@@ -205,10 +205,17 @@ def test_business_of_a_ticket_and_of_a_model(sealed: Telemetry) -> None:
     assert not mlobs.business("conversion", value=39.9, currency="EUR", ticket=ticket, event_id="")
     assert mlobs.business("conversion", value=10, currency="EUR", model="m", version="2", variant="challenger")
     assert not mlobs.business("prediction", value=10, currency="EUR", ticket=ticket)  # the cost matrix' own
+    assert not mlobs.business("conversion", value=10, currency="EUR", model=[1])  # type: ignore[arg-type]
     assert not mlobs.business("conversion", value=float("inf"), currency="EUR", ticket=ticket)
     money = sealed.total("mlobs.business.value", model_version="2", model_variant="challenger", direction="gain")
     assert round(money, 6) == 49.9
     assert dropped(sealed, "business_duplicate") == dropped(sealed, "business_value") == 1
+    assert (
+        dropped(sealed, "business_model")
+        == dropped(sealed, "business_event_id")
+        == dropped(sealed, "business_kpi")
+        == 1
+    )
 
 
 def test_scores_promise_a_quality(sealed: Telemetry) -> None:

@@ -31,6 +31,8 @@ from mlobs.testing import capture
         {"fold_interval": -1.0},
         {"ring_calls": 0},
         {"endpoint": "localhost:4318"},
+        {"currency": "U5D"},
+        {"currency": 5},
     ],
 )
 def test_a_wrong_setting_is_told_with_its_name(wrong: dict[str, Any]) -> None:

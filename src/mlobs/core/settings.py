@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Final, Literal, get_args
 
 from mlobs.errors import ConfigurationError
+from mlobs.release.objective import is_currency
 
 if TYPE_CHECKING:
     from opentelemetry.sdk.metrics.export import MetricExporter
@@ -102,7 +103,7 @@ class Settings:
         for name in ("cpu_price", "gpu_price"):
             if not 0 <= getattr(self, name) < float("inf"):
                 _refuse(name, getattr(self, name), "the price of an hour, 0 or a positive, finite number")
-        if not (len(self.currency) == 3 and self.currency.isascii() and self.currency.isupper()):
+        if not is_currency(self.currency):
             _refuse("currency", self.currency, "three capital letters as ISO 4217 has them, e.g. 'EUR'")
         if not isinstance(self.join_store, str) or not self.join_store:
             _refuse(
