@@ -14,6 +14,7 @@ from mlobs.api import runtime
 # What may be skipped where CI is set, and where it runs instead; any other skip fails the run.
 EXPECTED = {
     "could not import 'torch'": "nox -s torch",
+    "needs an NVIDIA GPU": "wherever there is one",
     "needs a free-threaded Python": "nowhere yet: no dependency of ours was tried on one",
     "numpy 1 gives its capsules no version": "on numpy 2",
     "promtool is not installed": "wherever .ci/components can install Debian's",
