@@ -1,4 +1,4 @@
-"""How fast, how often and how well calls are answered, what that is worth, what runs out, and what fell silent."""
+"""How fast and how often calls are answered, how many fail, what runs out, and what fell silent."""
 
 from __future__ import annotations
 
@@ -49,7 +49,6 @@ def serving() -> list[Rule]:
             "mlobs:slo_burn:ratio",
             "mlobs:sli_error:ratio\n/ on (slo) group_left () (1 - mlobs:slo_objective:ratio)",
         ),
-        Rule("mlobs:net_value:increase1d", _net_value("1d")),
         Rule("mlobs:slo_budget_remaining:ratio3d", '1 - max by (model_name, slo) (mlobs:slo_burn:ratio{window="3d"})'),
     ]
 
@@ -116,15 +115,6 @@ def alerts() -> list[Alert]:
             "What they had counted since their last export is gone with them.",
         ),
     ]
-
-
-def _net_value(window: str) -> str:
-    """What a version brought, less what it lost and what its CPU and GPU time cost, by currency."""
-    value, cost = prometheus(names.BUSINESS_VALUE), prometheus(names.PREDICTION_COST)
-    return (
-        f'sum by ({MODEL}, currency) (\n  increase({value}{{direction="gain"}}[{window}])\n'
-        f'  or -increase({value}{{direction="loss"}}[{window}])\n  or -increase({cost}[{window}])\n)'
-    )
 
 
 def _burns(factor: float, long: str, short: str) -> str:

@@ -30,7 +30,11 @@ class Alert(NamedTuple):
 
 
 def prometheus(instrument: names.Instrument) -> str:
-    """The name that Prometheus knows a metric by: dots to underscores, the unit's and the kind's suffix."""
+    """The name that Prometheus knows a metric by: dots to underscores, the unit's and the kind's suffix.
+
+    So have it the Collector and Prometheus' own OTLP receiver.
+    """
     unit = {"s": "_seconds", "By": "_bytes"}.get(instrument.unit, "")
     total = "_total" if instrument.kind == "counter" else ""
-    return instrument.name.replace(".", "_") + unit + total
+    share = instrument.kind == "gauge" and instrument.unit == "1" and not instrument.name.endswith("ratio")
+    return instrument.name.replace(".", "_") + unit + total + ("_ratio" if share else "")

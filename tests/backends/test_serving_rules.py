@@ -107,32 +107,3 @@ def test_silence_and_what_runs_out_are_told(tmp_path: Path) -> None:
         fired("MlobsOutOfMemoryKill", "80m"),
     ]
     unit_test(tmp_path, BOTH, [{"interval": "30s", "input_series": given, "promql_expr_test": tests}], interval="30s")
-
-
-def test_the_net_value_of_a_version(tmp_path: Path) -> None:
-    """Gains less losses less costs, by version and currency, over replicas; nothing is converted."""
-    given = []
-    for instance in ("a", "b"):
-        model = {"model_name": "m", "model_version": "1", "model_variant": "champion", "instance": instance}
-        for kpi, direction, currency, values in (
-            ("prediction", "gain", "EUR", "0+4x120"),
-            ("prediction", "loss", "EUR", "0+1x120"),
-            ("conversion", "gain", "EUR", "0+2x120"),
-            ("conversion", "gain", "USD", "0+7x120"),
-        ):
-            labels = {**model, "kpi": kpi, "direction": direction, "currency": currency}
-            given.append(series("mlobs_business_value_total", values, **labels))
-        cost = {**model, "model_operation": "predict", "currency": "EUR", "hardware": "cpu"}
-        given.append(series("mlobs_prediction_cost_total", "0+0.5x120", **cost))
-    version = 'model_name="m", model_version="1", model_variant="champion", currency='
-    tests = [
-        holds(
-            f"abs(mlobs:net_value:increase1d{{{version}{unit}}} - {net}) < bool {net / 50}",
-            "60m",
-            [f"{{{version}{unit}}}"],
-        )
-        for unit, net in (('"EUR"', 2 * 120 * 4.5), ('"USD"', 2 * 120 * 7.0))
-    ]
-    unit_test(
-        tmp_path, BOTH[:1], [{"interval": "30s", "input_series": given, "promql_expr_test": tests}], interval="30s"
-    )

@@ -50,7 +50,7 @@ class Truths:
 
         Of more than two classes that is the accuracy of predictions that had a probability.
         """
-        yield from self.tally.collect()
+        yield from self.tally.collect(objective)
         if objective is None or objective.task not in ("binary", "multiclass"):
             return
         counts, trust = self._counts(), self.tally.trust

@@ -250,23 +250,29 @@ class Tally:
         errors = magnitudes(self._sketch) if total.errors else {}
         return judged(found, Whole(self._expected, total.joined, delays, errors), objective)
 
-    def collect(self) -> Iterator[Points]:
-        """Everything counted."""
+    def collect(self, objective: Objective | None = None) -> Iterator[Points]:
+        """Everything counted; what the objective says will be counted is told from 0 on.
+
+        Prometheus takes the first value of a series for its beginning: what came before it would be in no increase.
+        """
         self._settle()
         total = self._total
+        task = None if objective is None else objective.task
+        confusion, money = (total.confusion, total.money) if objective is None else _begun(total, objective)
         yield Numbers(names.OUTCOME_EXPECTED, self._attributes, (self._expected,))
         yield Numbers(names.OUTCOME_JOINED, self._attributes, (total.joined,))
         if total.joined:
             yield self._delays.collect(names.OUTCOME_DELAY, self._attributes)
-        if total.confusion:
-            each = [self._pair((names.PREDICTED, one), (names.ACTUAL, other)) for one, other in total.confusion]
-            yield Numbers(names.OUTCOME_CONFUSION, self._attributes, list(total.confusion.values()), each)
-        if any(total.scores):
+        if confusion:
+            each = [self._pair((names.PREDICTED, one), (names.ACTUAL, other)) for one, other in confusion]
+            yield Numbers(names.OUTCOME_CONFUSION, self._attributes, list(confusion.values()), each)
+        if task == "binary" or any(total.scores):
             yield Numbers(names.OUTCOME_SCORE, self._attributes, list(total.scores), _SCORES)
-        if total.errors:
+        if task == "regression" or total.errors:
             sides = [self._pair((names.DIRECTION, side)) for side in ("over", "under")]
             yield Numbers(names.OUTCOME_ERROR_ABSOLUTE, self._attributes, (total.over, total.under), sides)
             yield Numbers(names.OUTCOME_ERROR_SQUARED, self._attributes, (total.squared,))
+        if total.errors:
             offset, counts = self._sketch.positive
             whole = [int(count) for count in counts]
             sketch = self._sketch
@@ -276,12 +282,12 @@ class Tally:
         if self._events:
             kpis = [self._pair((names.KPI, kpi)) for kpi in self._events]
             yield Numbers(names.BUSINESS_EVENTS, self._attributes, list(self._events.values()), kpis)
-        if total.money:
+        if money:
             each = [
                 self._pair((names.KPI, kpi), (names.CURRENCY, currency), (names.DIRECTION, direction))
-                for kpi, currency, direction in total.money
+                for kpi, currency, direction in money
             ]
-            yield Numbers(names.BUSINESS_VALUE, self._attributes, list(total.money.values()), each)
+            yield Numbers(names.BUSINESS_VALUE, self._attributes, list(money.values()), each)
 
     def _pair(self, *pairs: tuple[str, str]) -> Attributes:
         key = tuple(part for pair in pairs for part in pair)
@@ -289,6 +295,15 @@ class Tally:
         if found is None:
             found = self._pairs[key] = Attributes(*pairs)
         return found
+
+
+def _begun(total: Hour, objective: Objective) -> tuple[dict[tuple[str, str], int], dict[tuple[str, str, str], float]]:
+    """Confusion and money, with zeros where an objective says what will be counted."""
+    sides = (objective.negative, objective.positive) if objective.task == "binary" else ()
+    confusion = dict.fromkeys(((one, other) for one in sides for other in sides), 0)
+    directions = {"gain" if money > 0 else "loss" for money in objective.worth.values() if money}
+    money = dict.fromkeys(((_OWN_KPI, objective.currency, direction) for direction in sorted(directions)), 0.0)
+    return {**confusion, **total.confusion}, {**money, **total.money}
 
 
 def _strange(actual: str, label: Label, objective: Objective | None, *, neither: bool) -> bool:
