@@ -31,7 +31,8 @@ def add(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None
         description="Trains a model on the flights of January to March 2013, serves it with two worker processes, "
         "sends it held-out winter flights, then those of April and May, lets a third process tell which were late once "
         "they have landed, and shows what mlobs tells through OpenTelemetry. Everything stays on this machine, on free "
-        "ports of 127.0.0.1, and is gone afterwards.",
+        "ports of 127.0.0.1, and is gone afterwards, but for what was recorded: it is kept where --record says, or, "
+        "where prometheus and promtool are installed, in ~/.cache/mlobs/demo.openmetrics (not with --json).",
     )
     parser.add_argument("--headless", action="store_true", help="no live view, only lines of text")
     parser.add_argument("--json", action="store_true", help="print one JSON object at the end; all else goes to stderr")
@@ -40,6 +41,7 @@ def add(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None
         "--rate", type=_positive, metavar="N", help="requests a second (default: 200, more in a short run)"
     )
     parser.add_argument("--seed", type=int, default=0, metavar="N", help="which flights, in which order (default: 0)")
+    parser.add_argument("--record", metavar="FILE", help="keep what mlobs sent in FILE, as OpenMetrics")
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -52,20 +54,28 @@ def run(arguments: argparse.Namespace) -> int:
         )
     from rich.console import Console
 
+    from mlobs.demo.keeping import Keeping
     from mlobs.demo.narrator import LiveNarrator, PlainNarrator
+    from mlobs.demo.recording import Recording
     from mlobs.demo.story import Script, play
     from mlobs.demo.summary import summary
 
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")  # a terminal without blocks and arrows still gets its numbers
+    keeping = Keeping.chosen(arguments.record, quiet=arguments.json)
+    recording = None if keeping is None else Recording()
     console = Console(stderr=arguments.json)
     live = console.is_terminal and not arguments.headless
     narrator = LiveNarrator(console) if live else PlainNarrator(console)
     with _ending_in_order():
-        outcome = play(Script(arguments.seconds, arguments.rate, arguments.seed), narrator)
+        outcome = play(Script(arguments.seconds, arguments.rate, arguments.seed), narrator, recording)
     if not (arguments.json and arguments.headless):
         console.print(summary(outcome))
+    if keeping is not None and recording is not None:
+        said = keeping.keep(recording)
+        if not (arguments.json and arguments.headless):
+            console.print(f"\n{said}", highlight=False, markup=False, soft_wrap=True)
     if arguments.json:
         print(json.dumps(outcome.to_json(), indent=2))
     return 0

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import logging
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Final, Literal, get_args
 
 from mlobs.errors import ConfigurationError
+from mlobs.otel.told import tell
 from mlobs.release.objective import is_currency
 
 if TYPE_CHECKING:
@@ -16,8 +16,6 @@ if TYPE_CHECKING:
     from opentelemetry.trace import TracerProvider
 
 SpanPolicy = Literal["auto", "always", "never"]
-
-_logger = logging.getLogger("mlobs")
 
 # seconds; from a dictionary look-up to a slow generation
 DURATION_BOUNDS: Final = (
@@ -139,7 +137,7 @@ def from_environment(environ: Mapping[str, str] | None = None) -> Settings:
         except ValueError:
             interval = 0.0
         if not interval > 0:
-            _logger.warning("OTEL_METRIC_EXPORT_INTERVAL=%r is not a number of milliseconds: using 60000", text)
+            tell("OTEL_METRIC_EXPORT_INTERVAL=%r is not a number of milliseconds: using 60000", text)
             interval = 60.0
     return Settings(
         enabled=taken.get("OTEL_SDK_DISABLED", "").strip().lower() != "true",

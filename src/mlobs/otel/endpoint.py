@@ -6,17 +6,19 @@ OpenTelemetry's exporter specification: a variable of the signal wins over the g
 
 from __future__ import annotations
 
-import logging
 from typing import TYPE_CHECKING, Final, Literal, NamedTuple
 from urllib.parse import unquote
+
+from mlobs.otel.told import tell
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
 Signal = Literal["metrics", "traces"]
+Temporality = Literal["cumulative", "delta"]
 
-_logger = logging.getLogger("mlobs")
 _COMPRESSIONS: Final = ("none", "gzip", "deflate")
+_TEMPORALITIES: Final = ("cumulative", "delta", "lowmemory")
 
 
 class Endpoint(NamedTuple):
@@ -46,8 +48,8 @@ class Endpoint(NamedTuple):
         url = own if own and base is None else f"{general.rstrip('/')}/v1/{signal}"
         compression = (get("COMPRESSION") or "none").lower()
         if compression not in _COMPRESSIONS:
-            _logger.warning("OTEL_EXPORTER_OTLP_COMPRESSION=%r is none of %s: not compressing", compression,
-                            ", ".join(_COMPRESSIONS))  # fmt: skip
+            allowed = ", ".join(_COMPRESSIONS)
+            tell("OTEL_EXPORTER_OTLP_COMPRESSION=%r is none of %s: not compressing", compression, allowed)
             compression = "none"
         return cls(
             url=url,
@@ -65,12 +67,24 @@ def protocol(environ: Mapping[str, str], signal: Signal) -> str:
     own = environ.get(f"OTEL_EXPORTER_OTLP_{signal.upper()}_PROTOCOL", "").strip()
     found = own or environ.get("OTEL_EXPORTER_OTLP_PROTOCOL", "").strip() or "http/protobuf"
     if found not in ("grpc", "http/protobuf"):
-        _logger.warning("OTEL_EXPORTER_OTLP_PROTOCOL=%r is not grpc or http/protobuf: using http/protobuf", found)
+        tell("OTEL_EXPORTER_OTLP_PROTOCOL=%r is not grpc or http/protobuf: using http/protobuf", found)
         return "http/protobuf"
     return found
 
 
+def temporality(environ: Mapping[str, str]) -> Temporality:
+    """``cumulative`` unless the environment asks for deltas; ``lowmemory`` asks for them too."""
+    name = "OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE"
+    wanted = environ.get(name, "").strip().lower()
+    if wanted not in ("", *_TEMPORALITIES):
+        tell("%s=%r is none of %s: using cumulative", name, wanted, ", ".join(_TEMPORALITIES))
+    return "delta" if wanted in _TEMPORALITIES[1:] else "cumulative"
+
+
 def _headers(text: str) -> tuple[tuple[str, str], ...]:
+    broken = sum("=" not in item for item in text.split(",") if item.strip())
+    if broken:
+        tell("OTEL_EXPORTER_OTLP_HEADERS has %d parts that are not key=value: leaving them out", broken)
     pairs = (item.partition("=") for item in text.split(",") if "=" in item)
     return tuple((unquote(key).strip(), unquote(value).strip()) for key, _, value in pairs)
 
@@ -81,6 +95,6 @@ def _seconds(text: str | None) -> float:
     except ValueError:
         seconds = -1.0
     if not seconds > 0:
-        _logger.warning("OTEL_EXPORTER_OTLP_TIMEOUT=%r is not a number of seconds: using 10", text)
+        tell("OTEL_EXPORTER_OTLP_TIMEOUT=%r is not a number of seconds: using 10", text)
         return 10.0
     return seconds

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import logging
 from typing import TYPE_CHECKING, Protocol
 
 from mlobs.otel.answer import Answer
-from mlobs.otel.endpoint import Endpoint, protocol
+from mlobs.otel.endpoint import Endpoint, protocol, temporality
 from mlobs.otel.http import Http
+from mlobs.otel.told import tell
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -17,8 +17,6 @@ if TYPE_CHECKING:
 
     from mlobs.otel.deltas import Deltas
     from mlobs.otel.points import Collected
-
-_logger = logging.getLogger("mlobs")
 
 
 class Exporter(Protocol):
@@ -105,8 +103,7 @@ def exporter(
     OTEL_METRICS_EXPORTER: ``otlp`` (default), ``console``, ``prometheus``, ``none``.
     OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE: ``cumulative`` (default), ``delta``, ``lowmemory``.
     """
-    preference = environ.get("OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE", "").strip().lower()
-    sent = deltas if preference in ("delta", "lowmemory") else None
+    sent = deltas if temporality(environ) == "delta" else None
     if given is not None:
         return SdkExporter(given, resource, sent)
     wanted = (environ.get("OTEL_METRICS_EXPORTER", "").strip() or "otlp").split(",")[0].strip().lower()
@@ -121,7 +118,7 @@ def exporter(
 
         return SdkExporter(ConsoleMetricExporter(), resource, sent)
     if wanted != "otlp":
-        _logger.warning("OTEL_METRICS_EXPORTER=%r is none of otlp, console, prometheus, none: using otlp", wanted)
+        tell("OTEL_METRICS_EXPORTER=%r is none of otlp, console, prometheus, none: using otlp", wanted)
     if protocol(environ, "metrics") == "grpc":
         from opentelemetry.exporter.otlp.proto.grpc.metric_exporter import (
             OTLPMetricExporter,

@@ -31,6 +31,7 @@ MEASURE: Final = "measure"
 KPI: Final = "kpi"
 CURRENCY: Final = "currency"
 HARDWARE: Final = "hardware"
+CANARY_ID: Final = "canary.id"
 
 # on spans of calls whose variant a feature flag chose, as OpenTelemetry names them
 FLAG_KEY: Final = "feature_flag.key"
@@ -72,6 +73,7 @@ ATTRIBUTES: Final[dict[str, str]] = {
     KPI: "What a business event is called; `prediction` for what the cost matrix says a prediction was worth.",
     CURRENCY: "The currency's three letters (ISO 4217).",
     HARDWARE: "`cpu` or `gpu`: what was paid for.",
+    CANARY_ID: "Which run of `mlobs doctor` sent the canary.",
     ROWS: "On spans: how many rows the call had.",
     FEATURES: "On spans: how many features a row had.",
     CONFIDENCE: "On spans: the largest class probability of a one-row probability output, in hundredths.",
@@ -339,6 +341,10 @@ SDK_FOLD_DURATION: Final = Instrument(
 SDK_EXPORT_DURATION: Final = Instrument(
     "mlobs.sdk.export.duration", "counter", "s", "Time mlobs' export thread has worked, waiting for answers included."
 )
+SDK_CANARY: Final = Instrument(
+    "mlobs.sdk.canary", "counter", "{canary}", "Sent once by each run of `mlobs doctor`, and by nothing else.",
+    (CANARY_ID,),
+)  # fmt: skip
 
 INSTRUMENTS: Final[tuple[Instrument, ...]] = tuple(
     value for value in list(globals().values()) if isinstance(value, Instrument)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections import deque
 from typing import TYPE_CHECKING, Any, Final
 
@@ -11,6 +10,7 @@ from opentelemetry import trace
 from mlobs.otel import names
 from mlobs.otel.answer import Answer
 from mlobs.otel.endpoint import Endpoint, protocol
+from mlobs.otel.told import tell
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -22,7 +22,6 @@ if TYPE_CHECKING:
 
     from mlobs.otel.http import Http
 
-_logger = logging.getLogger("mlobs")
 _QUEUE: Final = 2048  # spans, as OTEL_BSP_MAX_QUEUE_SIZE's default
 _BATCH: Final = 512
 
@@ -113,7 +112,7 @@ class Spans:
 
             return ConsoleSpanExporter()
         if wanted != "otlp":
-            _logger.warning("OTEL_TRACES_EXPORTER=%r is none of otlp, console, none: using otlp", wanted)
+            tell("OTEL_TRACES_EXPORTER=%r is none of otlp, console, none: using otlp", wanted)
         if protocol(self._environ, "traces") == "grpc":
             from opentelemetry.exporter.otlp.proto.grpc.trace_exporter import (
                 OTLPSpanExporter,

@@ -1,0 +1,216 @@
+"""Why an export failed, and what to do about it."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Final, NamedTuple
+from urllib.parse import urlsplit
+
+from mlobs.doctor.reach import reach, words
+from mlobs.doctor.secrets import shown
+from mlobs.doctor.setup import GRPC
+
+if TYPE_CHECKING:
+    from mlobs.doctor.canary import Sent
+    from mlobs.doctor.reach import Reach
+    from mlobs.doctor.setup import Setup, Way
+    from mlobs.otel.answer import Answer
+
+_STATUS: Final = re.compile(r" answered (\d{3}) ?([^.]*)")  # as mlobs.otel.http says it
+_CODE: Final = re.compile(r"StatusCode\.([A-Z_]+)")
+_DETAILS: Final = re.compile(r"error details: (.+)", re.DOTALL)
+_WORDS: Final = 200
+_LOOK: Final = 2.0  # seconds for each closer look
+_OTLP_HTTP: Final = "an OTLP/HTTP receiver, port 4318 by custom"
+
+_CURES: Final = {
+    408: "Something in front of it gave up waiting: look at proxies, or raise their timeouts.",
+    411: "A proxy in front of it wants a length; let it pass POST requests as they are.",
+    413: "It takes only smaller requests: raise its limit (the Collector's max_request_body_size, nginx' "
+    "client_max_body_size), or set OTEL_EXPORTER_OTLP_COMPRESSION=gzip.",
+    415: "It does not take protobuf, or nothing compressed: unset OTEL_EXPORTER_OTLP_COMPRESSION, or send to a Collector.",
+    429: "It has had too much: lengthen OTEL_METRIC_EXPORT_INTERVAL, or raise the tenant's limit there. Nothing is lost, "
+    "counts are sent later.",
+    502: "A proxy found nothing behind it: start the receiver, or correct the proxy's address for it.",
+    503: "It is not ready, or protects its memory (memory_limiter): look at its log and its queue. Counts are sent later.",
+    504: "A proxy waited for what is behind it in vain: look at that one's log.",
+}
+
+
+class Diagnosis(NamedTuple):
+    """One line of what is wrong, and the cure."""
+
+    said: str
+    cure: str
+
+
+def diagnose(setup: Setup, way: Way, sent: Sent, timeout: float) -> Diagnosis:
+    """What comes of an answer that was not delivered, and of what the exporter said beside it.
+
+    ``timeout`` is for each closer look, in seconds.
+    """
+    look, answer = min(timeout, _LOOK), sent.answer
+    if answer.rejected:
+        return Diagnosis(
+            f"{shown(way.url)} took the request and refused what was in it: {answer.problem}",
+            "What it says is its own configuration's: look there.",
+        )
+    if way.protocol == GRPC:
+        return _grpc(way, answer, sent.said, look)
+    status = _STATUS.search(answer.problem)
+    if status:
+        headers = {"Content-Type": "application/x-protobuf", **dict(way.endpoint.headers)}
+        quoted = words(way.endpoint, sent.body, headers, look)
+        said = f"{shown(way.url)} answered {status[1]} {status[2].strip()}" + (f": {quoted}" if quoted else "")
+        return Diagnosis(said, _cure(setup, way, int(status[1]), quoted))
+    found = reach(way.endpoint, look)
+    known = _reached(way, found)
+    if known is not None:
+        return known
+    if found.stage == "http":
+        return Diagnosis(
+            f"{shown(way.url)} speaks HTTP, and did not answer the export: {_reason(answer)}",
+            f"Look at what listens there; it may be slow (OTEL_EXPORTER_OTLP_TIMEOUT is {way.endpoint.timeout:g} s), "
+            "or close connections half way.",
+        )
+    return Diagnosis(f"{shown(way.url)} cannot be reached: {_reason(answer)}", f"Start {_OTLP_HTTP}, there.")
+
+
+def _reason(answer: Answer) -> str:
+    found = re.search(r"\((.*)\)\. Start an OTLP", answer.problem)
+    return found[1] if found else answer.problem
+
+
+# ── how far one got ─────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def _reached(way: Way, found: Reach) -> Diagnosis | None:
+    """Where what is spoken there is not the reason: None."""
+    host = urlsplit(way.url if "//" in way.url else f"//{way.url}").netloc.rpartition("@")[2]
+    start = "an OTLP/gRPC receiver, port 4317 by custom" if way.protocol == GRPC else _OTLP_HTTP
+    table = {
+        "name": (
+            f"the name in {shown(way.url)} is not known here: {found.detail}",
+            "Correct the host in OTEL_EXPORTER_OTLP_ENDPOINT; in a container `localhost` is the container itself.",
+        ),
+        "refused": (
+            f"nothing listens at {host}: connection refused",
+            f"Start {start}, or set OTEL_EXPORTER_OTLP_ENDPOINT to where it listens.",
+        ),
+        "unanswered": (
+            f"{host} does not answer: {found.detail}",
+            "Look at firewalls, network policies and the address; nothing there says no, and nothing says yes.",
+        ),
+        "untrusted": (
+            f"the certificate of {host} is not trusted: {found.detail}",
+            "Set OTEL_EXPORTER_OTLP_CERTIFICATE to the file of its authority; its names have to include the host's.",
+        ),
+        "plain": (
+            f"{host} does not speak TLS",
+            "Write http:// instead of https://, or turn TLS on there.",
+        ),
+        "tls": (
+            f"{host} wants TLS, or a client certificate: {found.detail}",
+            "Write https://; where it asks for a certificate, set OTEL_EXPORTER_OTLP_CLIENT_CERTIFICATE and ..._CLIENT_KEY.",
+        ),
+        "closed": (
+            f"{host} takes connections and closes them without an answer: {found.detail}",
+            f"What listens there is not {start}; or a proxy in between has nothing behind it.",
+        ),
+        "silent": (
+            f"{host} takes connections and says nothing: {found.detail}",
+            "What listens there is stuck, overloaded or something else. Look at its log; restart it.",
+        ),
+    }
+    if found.stage in table:
+        return Diagnosis(*table[found.stage])
+    if found.stage == "grpc" and way.protocol != GRPC:
+        return Diagnosis(
+            f"{host} speaks gRPC, and OTLP over HTTP was sent",
+            "Set OTEL_EXPORTER_OTLP_PROTOCOL=grpc, or the endpoint to the port for HTTP, 4318 by custom.",
+        )
+    if found.stage == "http" and way.protocol == GRPC:
+        return Diagnosis(
+            f"{host} speaks HTTP, and OTLP over gRPC was sent",
+            "Set OTEL_EXPORTER_OTLP_PROTOCOL=http/protobuf, or the endpoint to the port for gRPC, 4317 by custom.",
+        )
+    return None
+
+
+# ── what HTTP answers ───────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def _cure(setup: Setup, way: Way, status: int, quoted: str) -> str:
+    if "HTTPS server" in quoted or status == 497:
+        return "It wants TLS: write https:// in the endpoint."
+    if status in (401, 403):
+        return _credentials(way, known=status == 403)
+    if status in (404, 405):
+        return _path(way, quoted)
+    if setup.temporality == "delta" and (status == 400 or "temporality" in quoted):
+        return (
+            "Prometheus takes no deltas: unset OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE, or send to a Collector "
+            "with delta_to_cumulative."
+        )
+    if 300 <= status < 400:
+        return "mlobs follows no redirect: set OTEL_EXPORTER_OTLP_ENDPOINT to where it leads."
+    inside = "It failed inside: look at its log. Counts are kept and sent later."
+    return _CURES.get(status, inside if status >= 500 else f"What it says is its reason; is it {_OTLP_HTTP}?")
+
+
+def _credentials(way: Way, *, known: bool) -> str:
+    keys = ", ".join(key for key, _ in way.endpoint.headers)
+    if not keys:
+        return "It wants credentials, and none are sent: OTEL_EXPORTER_OTLP_HEADERS=authorization=Bearer%20..."
+    if known:
+        return f"The credentials sent ({keys}) may not write there: ask for the right, or set others."
+    return (
+        f"It does not accept the credentials sent ({keys}): check their value in OTEL_EXPORTER_OTLP_HEADERS, "
+        "percent-encoded."
+    )
+
+
+def _path(way: Way, quoted: str) -> str:
+    path = urlsplit(way.url).path
+    tail = f"/v1/{way.signal}"
+    if "otlp" in quoted.lower() and "enable" in quoted.lower():
+        return "Start Prometheus with --web.enable-otlp-receiver."
+    if path.endswith(tail * 2):
+        return f"{tail} stands there twice: OTEL_EXPORTER_OTLP_ENDPOINT is the base, and {tail} is appended."
+    if not path.endswith(tail):
+        own = f"OTEL_EXPORTER_OTLP_{way.signal.upper()}_ENDPOINT"
+        return f"{own} is used as it is: write {tail} at its end, or use OTEL_EXPORTER_OTLP_ENDPOINT."
+    if way.signal == "traces":
+        return (
+            "It takes no spans. Send them elsewhere with OTEL_EXPORTER_OTLP_TRACES_ENDPOINT, or set "
+            "OTEL_TRACES_EXPORTER=none."
+        )
+    return (
+        f"Point OTEL_EXPORTER_OTLP_ENDPOINT at {_OTLP_HTTP}; of Prometheus 3 it is ...:9090/api/v1/otlp, with "
+        "--web.enable-otlp-receiver."
+    )
+
+
+# ── what gRPC answers ───────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def _grpc(way: Way, answer: Answer, said: list[str], look: float) -> Diagnosis:
+    codes = [found[1] for found in map(_CODE.search, said) if found]
+    code = codes[-1] if codes else ""
+    if code in ("", "UNAVAILABLE", "DEADLINE_EXCEEDED", "UNKNOWN", "INTERNAL"):
+        known = _reached(way, reach(way.endpoint, look, 4317))
+        if known is not None:
+            return known
+    cures = {
+        "UNAUTHENTICATED": _credentials(way, known=False),
+        "PERMISSION_DENIED": _credentials(way, known=True),
+        "UNIMPLEMENTED": f"It is a gRPC server that takes no OTLP {way.signal}: correct the endpoint, or OTEL_{way.signal.upper()}_EXPORTER=none.",
+        "RESOURCE_EXHAUSTED": "It has had too much, or the message is larger than it takes: raise its limit (max_recv_msg_size_mib).",
+        "DEADLINE_EXCEEDED": "It is slow: look at its log and its queue, or raise OTEL_EXPORTER_OTLP_TIMEOUT.",
+        "UNAVAILABLE": "It is not ready, or protects its memory: look at its log. Counts are kept and sent later.",
+        "INVALID_ARGUMENT": "It refuses what was sent; deltas, where it takes none?",
+    }  # fmt: skip
+    details = [found[1] for found in map(_DETAILS.search, said) if found]
+    quoted = f": {details[-1][:_WORDS]}" if details else ""
+    what = f"answered {code} (gRPC){quoted}" if code else f"did not take it: {answer.problem}"
+    return Diagnosis(f"{shown(way.url)} {what}", cures.get(code, "Look at what listens there, and its log."))

@@ -1,0 +1,159 @@
+"""The settings in force, and the first step: what of the environment they come from is wrong or ignored."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final, NamedTuple
+from urllib.parse import urlsplit
+
+from mlobs.core.settings import Settings, from_environment
+from mlobs.doctor.finding import ENVIRONMENT, Finding, fail, ok, warn
+from mlobs.doctor.heard import heard
+from mlobs.doctor.secrets import shown
+from mlobs.doctor.variables import misspelt
+from mlobs.errors import MlobsError
+from mlobs.otel.endpoint import Endpoint, Signal, protocol, temporality
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+GRPC: Final = "grpc"
+_METRICS: Final = ("otlp", "console", "prometheus", "none")
+_TRACES: Final = ("otlp", "console", "none")
+_YES: Final = frozenset({"1", "yes", "on", "y", "t"})
+
+
+class Way(NamedTuple):
+    """How one signal leaves: ``exporter`` is otlp, console, prometheus or none."""
+
+    signal: Signal
+    exporter: str
+    protocol: str
+    endpoint: Endpoint
+
+    @property
+    def url(self) -> str:
+        """Where to."""
+        return self.endpoint.url
+
+
+class Setup(NamedTuple):
+    """What is in force."""
+
+    environ: Mapping[str, str]
+    settings: Settings
+    metrics: Way
+    traces: Way
+    temporality: str
+
+    @property
+    def base(self) -> str | None:
+        """The endpoint that was given as an argument."""
+        return self.settings.endpoint
+
+    @classmethod
+    def of(cls, environ: Mapping[str, str], endpoint: str | None) -> tuple[Setup, list[Finding]]:
+        """The setup, and what is to be said about it. Raises ConfigurationError for an endpoint that is no URL."""
+        with heard("mlobs") as said:
+            settings = from_environment(environ).changed(endpoint=endpoint)
+            metrics, traces = _way(environ, "metrics", endpoint), _way(environ, "traces", endpoint)
+            preferred = temporality(environ)
+        setup = cls(environ, settings, metrics, traces, preferred)
+        found = [warn(ENVIRONMENT, *_halves(message)) for message in said]
+        return setup, [*_told(setup), *found, *_wrong(setup), *misspelt(environ)]
+
+
+def _way(environ: Mapping[str, str], signal: Signal, base: str | None) -> Way:
+    given = environ.get(f"OTEL_{signal.upper()}_EXPORTER", "").strip()
+    wanted = (given or "otlp").split(",")[0].strip().lower()
+    allowed = _METRICS if signal == "metrics" else _TRACES
+    how = protocol(environ, signal)
+    endpoint = Endpoint.of(environ, signal, base=base)
+    if how == GRPC:
+        own = environ.get(f"OTEL_EXPORTER_OTLP_{signal.upper()}_ENDPOINT", "").strip()
+        general = environ.get("OTEL_EXPORTER_OTLP_ENDPOINT", "").strip()
+        endpoint = endpoint._replace(url=base or own or general or "http://localhost:4317")
+    return Way(signal, wanted if wanted in allowed else "otlp", how, endpoint)
+
+
+def _halves(message: str) -> tuple[str, str]:
+    """What a warning of the log complains of, and what is done instead."""
+    said, _, instead = message.rpartition(": ")
+    return (said, f"Correct it, or unset it; meanwhile: {instead}.") if said else (message, "Correct it, or unset it.")
+
+
+def _told(setup: Setup) -> Iterator[Finding]:
+    """One line of what is in force."""
+    if not setup.settings.enabled:
+        yield fail(ENVIRONMENT, "OTEL_SDK_DISABLED=true: nothing is observed and nothing sent", "Unset it.")
+        return
+    way = setup.metrics
+    about = [_leaving(way)]
+    if way.exporter == "otlp":
+        headers = ", ".join(key for key, _ in way.endpoint.headers)
+        about += [
+            f"headers {headers} (values not shown)" if headers else "no headers",
+            setup.temporality,
+            f"every {setup.settings.export_interval:g} s",
+        ]
+        if way.endpoint.compression != "none":
+            about.append(way.endpoint.compression)
+    about.append(f"traces by {_leaving(setup.traces)}")
+    yield ok(ENVIRONMENT, f"metrics by {', '.join(about)}, service.name {service(setup.environ)}")
+
+
+def _leaving(way: Way) -> str:
+    if way.exporter != "otlp":
+        return f"OTEL_{way.signal.upper()}_EXPORTER={way.exporter}"
+    return f"OTLP {way.protocol} to {shown(way.url)}"
+
+
+def service(environ: Mapping[str, str]) -> str:
+    """The service's name as OpenTelemetry takes it from the environment."""
+    pairs = (pair.partition("=") for pair in environ.get("OTEL_RESOURCE_ATTRIBUTES", "").split(","))
+    named = [value.strip() for key, _, value in pairs if key.strip() == "service.name"]
+    return environ.get("OTEL_SERVICE_NAME", "").strip() or (named[-1] if named else "unknown_service")
+
+
+def _wrong(setup: Setup) -> Iterator[Finding]:
+    """What no line of a log tells before something is sent, or at all."""
+    environ = setup.environ
+    for way in (setup.metrics, setup.traces):
+        url = urlsplit(way.url)
+        if (
+            way.exporter == "otlp"
+            and (url.scheme not in ("http", "https") or not url.hostname)
+            and way.protocol != GRPC
+        ):
+            said = f"the endpoint of {way.signal}, {shown(way.url)}, is no URL"
+            yield fail(ENVIRONMENT, said, "Write it with http:// or https:// in front, as http://localhost:4318.")
+        given = environ.get(f"OTEL_{way.signal.upper()}_EXPORTER", "")
+        names = [name.strip() for name in given.split(",") if name.strip()]
+        allowed = _METRICS if way.signal == "metrics" else _TRACES
+        if names and names[0].lower() not in allowed:
+            said = f"OTEL_{way.signal.upper()}_EXPORTER={names[0]} is none of {', '.join(allowed)}: otlp is used"
+            yield warn(ENVIRONMENT, said, "Correct it, or unset it.")
+        if len(names) > 1:
+            said = f"of OTEL_{way.signal.upper()}_EXPORTER={given} only {names[0]} is used"
+            yield warn(ENVIRONMENT, said, "Name one; a Collector can send to several places.")
+    disabled = environ.get("OTEL_SDK_DISABLED", "").strip().lower()
+    if disabled in _YES:
+        said = f"OTEL_SDK_DISABLED={disabled} disables nothing: the one word for it is true"
+        yield warn(ENVIRONMENT, said, "Set it to true, or unset it.")
+    if not setup.settings.service_name and service(environ) == "unknown_service":
+        said = "no service.name: backends show unknown_service, and all services of that name are one job"
+        yield warn(ENVIRONMENT, said, "Set OTEL_SERVICE_NAME.")
+    yield from _keys(setup.settings)
+
+
+def _keys(settings: Settings) -> Iterator[Finding]:
+    if not settings.ticket_keys:
+        return
+    from mlobs.release.keyring import Keyring
+
+    try:
+        keyring = Keyring(settings.ticket_keys)
+    except MlobsError as error:
+        said, _, cure = str(error).rpartition(". ")
+        yield fail(ENVIRONMENT, f"MLOBS_TICKET_KEYS: {said}", cure)
+    else:
+        yield ok(ENVIRONMENT, f"tickets can be given: {len(keyring.ciphers)} keys")
