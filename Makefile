@@ -3,7 +3,7 @@
 PYTHON ?= python3
 ARGS   ?=
 BIN    := .venv/bin
-BENCH  ?= hot_path fold import_time outcomes resources server
+BENCH  ?= collector hot_path fold import_time outcomes resources server
 RUN    := $(BIN)/python -m
 
 .DEFAULT_GOAL := help
@@ -15,8 +15,8 @@ help:  ## list the targets
 demo: .venv/.demo  ## watch a real model drift, live (ARGS="--headless --json --seconds 30")
 	@$(RUN) mlobs demo $(ARGS)
 
-test: .venv/.dev  ## run the tests (ARGS="-k drift")
-	@$(RUN) pytest $(ARGS)
+test: .venv/.dev  ## run the tests of one environment (ARGS="-k drift"); those with real servers are of test-matrix
+	@$(RUN) pytest --ignore=tests/backends $(ARGS)
 
 fuzz: .venv/.dev  ## hand 100,000 new kinds of hostile input to observed functions (MLOBS_FUZZ=1000000 for more)
 	@MLOBS_FUZZ=$${MLOBS_FUZZ:-100000} $(RUN) pytest tests/safety/test_fuzz.py $(ARGS)
@@ -62,5 +62,5 @@ $(BIN)/python:
 .venv/.dev: pyproject.toml | $(BIN)/python
 	@echo "installing mlobs, its extras and the tools (once)" >&2
 	@$(RUN) pip install --quiet --disable-pip-version-check --upgrade 'pip>=25.1'
-	@$(RUN) pip install --quiet --editable '.[demo,pandas,profile,prometheus]' --group test --group check --group matrix
+	@$(RUN) pip install --quiet --editable '.[demo,pandas,profile,prometheus]' --group test --group backends --group check --group matrix
 	@touch .venv/.demo $@

@@ -19,11 +19,12 @@ PROJECT = nox.project.load_toml("pyproject.toml")
 TESTS = nox.project.dependency_groups(PROJECT, "test")
 PYTHONS = ["3.10", "3.11", "3.12", "3.13"]
 COVERED = {"3.13", f"3.{sys.version_info.minor}"}  # by `newest`, and by `make test`, which runs on this very Python
-MOST = ("--ignore=tests/demo", "--ignore=tests/benchmarks")  # those two: run by `make test` and by `newest`
+REAL = "--ignore=tests/backends"  # run by `backends`
+MOST = (REAL, "--ignore=tests/demo", "--ignore=tests/benchmarks")  # the last two: run by `make test` and by `newest`
 FUZZ = {"MLOBS_EXAMPLES": "2000"}  # of hostile input a run, a fifth of what `make test` tries
 
 nox.options.sessions = [  # the longest first: .ci/matrix runs two at a time
-    *("newest", "lowest"),
+    *("backends", "newest", "lowest"),
     *(f"tests-{version}" for version in PYTHONS if version not in COVERED),
     *("judge", "torch", "wheel"),
 ]
@@ -61,7 +62,16 @@ def lowest(session: nox.Session) -> None:
 def newest(session: nox.Session) -> None:
     """Run every test, the demo's too, on the newest Python with the newest of everything."""
     session.install("--upgrade", "--upgrade-strategy=eager", ".[auto,demo,profile,prometheus]", *TESTS)
-    session.run("python", "-m", "pytest", *session.posargs)
+    session.run("python", "-m", "pytest", REAL, *session.posargs)
+
+
+@nox.session(python="3.11")
+def backends(session: nox.Session) -> None:
+    """Run what needs a real Collector, Prometheus, Alertmanager: those written in Go are built first, once."""
+    needed = nox.project.dependency_groups(PROJECT, "backends", "check")
+    session.install("--editable", ".[auto,demo,profile,prometheus,tickets]", *TESTS, *needed)
+    session.run("python", "tests/backends/tools/build.py")
+    session.run("python", "-m", "pytest", "tests/backends", *session.posargs)
 
 
 @nox.session(python="3.12")
@@ -90,6 +100,10 @@ def wheel(session: nox.Session) -> None:
     session.chdir(dist)
     session.run("python", "-c", "import mlobs; print(sorted(mlobs.__all__))")
     session.run("mlobs", "--version")
+    session.run("mlobs", "assets", "list")
+    session.run("mlobs", "assets", "export", "backends")
+    session.run("python", "-c", "import pathlib; assert pathlib.Path('backends/deploy/compose.yaml').is_file()")
+    session.run("mlobs", "assets", "export", "/dev/null", success_codes=[2])
     session.run("mlobs", "profile", "nowhere.csv", "-o", "x.json", success_codes=[2])
     session.install(f"{built}[profile]")
     Path(dist, "rows.csv").write_text("temp,carrier\n" + "3.5,UA\n4.5,AA\n" * 50, encoding="utf-8")

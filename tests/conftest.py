@@ -17,6 +17,8 @@ EXPECTED = {
     "needs an NVIDIA GPU": "wherever there is one",
     "needs a free-threaded Python": "nowhere yet: no dependency of ours was tried on one",
     "numpy 1 gives its capsules no version": "on numpy 2",
+    **{f"{name} is not installed": "wherever there is one" for name in ("docker compose", "kubectl")},
+    "alertmanager is not installed": "wherever .ci/components can install Debian's",
     "promtool is not installed": "wherever .ci/components can install Debian's",
     "redis-server is not installed": "wherever .ci/components can install Debian's",
     "may not make namespaces": "wherever unprivileged namespaces are allowed",

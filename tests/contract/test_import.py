@@ -47,6 +47,7 @@ def loaded_by(statement: str) -> list[str]:
         "import mlobs; mlobs.observe(model='m')(lambda rows: rows)",
         "from mlobs.cli import main\ntry: main(['--help'])\nexcept SystemExit: pass",
         "from mlobs.cli import main\ntry: main(['profile', '--help'])\nexcept SystemExit: pass",
+        "from mlobs.cli import main\nmain(['assets', 'list'])",
     ],
 )
 def test_loads_no_framework_no_exporter_no_sdk(statement: str) -> None:
