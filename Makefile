@@ -7,7 +7,7 @@ BENCH  ?= collector hot_path fold import_time outcomes resources server
 RUN    := $(BIN)/python -m
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test fuzz test-matrix check bench telemetry rules picture clean
+.PHONY: help demo test fuzz test-matrix check bench telemetry rules dashboards picture clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -30,6 +30,7 @@ check: .venv/.dev  ## lint, format, types, generated docs
 	@$(RUN) mypy
 	@$(BIN)/python docs/make_telemetry.py --check
 	@$(BIN)/python prometheus/make_rules.py --check
+	@$(BIN)/python grafana/make_dashboards.py --check
 
 bench: .venv/.dev  ## run the benchmarks, each printing a table (BENCH="fold" ARGS="--json")
 	@set -e; for name in $(BENCH); do $(BIN)/python "benchmarks/$$name.py" $(ARGS); done
@@ -39,6 +40,9 @@ telemetry: .venv/.dev  ## rewrite docs/telemetry.md from src/mlobs/otel/names.py
 
 rules: .venv/.dev  ## rewrite the rules and alerts of prometheus/
 	@$(BIN)/python prometheus/make_rules.py
+
+dashboards: .venv/.dev  ## rewrite the dashboards of grafana/
+	@$(BIN)/python grafana/make_dashboards.py
 
 picture: .venv/.dev  ## draw docs/demo.svg anew from a run of the demo
 	@$(BIN)/python docs/make_demo_svg.py

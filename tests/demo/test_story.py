@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import pty
+import shutil
 import signal
 import subprocess
 import sys
@@ -137,10 +138,14 @@ def _alive(process: psutil.Process) -> bool:
         return False
 
 
-def test_a_terminal_gets_the_live_view() -> None:
-    """On a terminal the view is drawn in place, the summary follows, and the cursor comes back."""
+def test_a_terminal_gets_the_live_view(tmp_path: Path) -> None:
+    """On a terminal the view is drawn in place, the summary follows, and the cursor comes back.
+
+    Where a Prometheus is installed, the last words are how to open with it what was recorded.
+    """
     ours, theirs = pty.openpty()
     environment = {**os.environ, "TERM": "xterm-256color", "COLUMNS": "100", "LINES": "40"}
+    environment["XDG_CACHE_HOME"] = str(tmp_path)
     demo = subprocess.Popen(
         [*MLOBS, "--seconds", "4"], stdin=theirs, stdout=theirs, stderr=theirs, env=environment, close_fds=True
     )
@@ -165,6 +170,9 @@ def test_a_terminal_gets_the_live_view() -> None:
     text = b"".join(shown).decode()
     for said in ("calls/s", "worker ", "What was seen", " landed, ", "Seconds are not seasons", "\x1b[?25h"):
         assert said in text
+    kept = tmp_path / "mlobs" / "demo.openmetrics"
+    installed = all(shutil.which(program) for program in ("prometheus", "promtool"))
+    assert kept.exists() == (f"promtool tsdb create-blocks-from openmetrics {kept} " in text) == installed
 
 
 def test_what_is_missing_is_named_with_the_cure() -> None:

@@ -39,12 +39,16 @@ class Sink(Protocol):
 
 
 class Receiver:
-    """Listens on a free port of 127.0.0.1 while its `with` block runs."""
+    """Listens on a free port of 127.0.0.1 while its `with` block runs; every sink gets all that arrives."""
 
-    def __init__(self, sink: Sink) -> None:
+    def __init__(self, *sinks: Sink) -> None:
         routes: dict[str, _Route] = {
-            "/v1/metrics": _Route(ExportMetricsServiceRequest, sink.metrics, ExportMetricsServiceResponse()),
-            "/v1/traces": _Route(ExportTraceServiceRequest, sink.traces, ExportTraceServiceResponse()),
+            "/v1/metrics": _Route(
+                ExportMetricsServiceRequest, [sink.metrics for sink in sinks], ExportMetricsServiceResponse()
+            ),
+            "/v1/traces": _Route(
+                ExportTraceServiceRequest, [sink.traces for sink in sinks], ExportTraceServiceResponse()
+            ),
         }
         self._server = _Server(("127.0.0.1", 0), type("_BoundHandler", (_Handler,), {"routes": routes}))
         self._thread = threading.Thread(
@@ -68,7 +72,7 @@ class Receiver:
 
 class _Route(NamedTuple):
     request: type[Any]  # a protobuf message
-    sink: Callable[[Any], None]
+    sinks: list[Callable[[Any], None]]
     response: Any  # likewise
 
 
@@ -113,7 +117,8 @@ class _Handler(BaseHTTPRequestHandler):
             message.ParseFromString(body)
         except DecodeError:
             raise _Refused(HTTPStatus.BAD_REQUEST) from None
-        route.sink(message)
+        for take in route.sinks:
+            take(message)
         response: bytes = route.response.SerializeToString()
         return response
 

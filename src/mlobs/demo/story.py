@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
     from mlobs.demo.landings import Landing
     from mlobs.demo.narrator import Narrator
+    from mlobs.demo.recording import Recording
     from mlobs.profile import Profile
 
 _REQUESTS: Final = 6000  # what a short run tries to reach, for clear verdicts
@@ -53,10 +54,14 @@ class _Part(NamedTuple):
     seconds: float
 
 
-def play(script: Script, narrator: Narrator) -> Outcome:
-    """Run from the data to the verdicts; nothing is left behind, whatever ends it. What fails is one clear MlobsError."""
+def play(script: Script, narrator: Narrator, recording: Recording | None = None) -> Outcome:
+    """Run from the data to the verdicts; nothing is left behind, whatever ends it. What fails is one clear MlobsError.
+
+    A ``recording`` gets all that arrives.
+    """
     ledger = Ledger()
-    with tempfile.TemporaryDirectory(prefix="mlobs-demo-") as folder, Receiver(ledger) as receiver:
+    sinks = [ledger] if recording is None else [ledger, recording]
+    with tempfile.TemporaryDirectory(prefix="mlobs-demo-") as folder, Receiver(*sinks) as receiver:
         place = Place(Path(folder))
         flights, profile = prepare(place, narrator, script.seed)
         told = environment(place, receiver.endpoint)
