@@ -6,6 +6,7 @@ import os
 from collections.abc import Iterator
 
 import pytest
+from tests.backends.tools import build
 from tests.sink import Sink, running
 
 from mlobs import testing
@@ -23,6 +24,8 @@ EXPECTED = {
     "redis-server is not installed": "wherever .ci/components can install Debian's",
     "may not make namespaces": "wherever unprivileged namespaces are allowed",
 }
+if build.go() is None:
+    EXPECTED["is not built"] = "wherever there is Go"
 skipped: list[str] = []
 
 

@@ -16,7 +16,7 @@ import polars as pl
 import pyarrow as pa
 import pydantic
 import pytest
-import scipy.sparse  # type: ignore[import-untyped]
+import scipy.sparse
 
 import mlobs
 from mlobs import UnreadableError
