@@ -8,6 +8,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from tests.backends.programs import program
+
 FOLDER = Path(__file__).parents[2] / "benchmarks"
 
 
@@ -90,3 +92,29 @@ def test_resources_tell_every_family() -> None:
     assert set(found["ms"]) == {"psutil", "process", "garbage", "container", "gpu", "all"}
     assert all(0 < figures["median"] <= figures["p99"] for figures in found["ms"].values())
     assert set(found["times_psutil"]) == set(found["ms"]) - {"psutil"}
+
+
+def test_collector_compares_the_chain_with_a_bare_one() -> None:
+    """Points a second of both, their ratio, and the processor time that each Collector takes for a point."""
+    program("collector")
+    found = report("collector.py")
+    assert set(found["points_per_s"]) == {"bare", "chain"}
+    assert all(rate > 0 for rate in found["points_per_s"].values())
+    assert found["times_slower"] > 0
+    assert set(found["cpu_us_a_point"]) == {"bare", "agent", "gateway"}
+    assert found["points_an_export"] > 1_000
+
+
+def test_rules_tell_every_group_beside_its_interval() -> None:
+    """Each shipped group was evaluated over history, and took a share of the interval that it is shipped with."""
+    program("prometheus")
+    found = report("rules.py")
+    assert {name: one["interval_s"] for name, one in found["groups"].items()} == {
+        **dict.fromkeys(("mlobs-drift", "mlobs-drift-alerts", "mlobs-quality", "mlobs-quality-alerts"), 300),
+        **dict.fromkeys(("mlobs-serving", "mlobs-serving-alerts"), 30),
+    }
+    for one in found["groups"].values():
+        assert 0 < one["median_s"] <= one["most_s"]
+        assert one["share"] == one["most_s"] / one["interval_s"]
+    assert found["series"] > found["recorded_series"] > 1_000
+    assert found["tiles_a_day"] > 12
