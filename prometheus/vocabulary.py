@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 if TYPE_CHECKING:
     from mlobs.otel import names
+
+
+_UNITS: Final = {"s": "_seconds", "By": "_bytes", "W": "_watts", "J": "_joules", "Cel": "_celsius"}
 
 
 class Rule(NamedTuple):
@@ -34,7 +37,7 @@ def prometheus(instrument: names.Instrument) -> str:
 
     So have it the Collector and Prometheus' own OTLP receiver.
     """
-    unit = {"s": "_seconds", "By": "_bytes"}.get(instrument.unit, "")
+    unit = _UNITS.get(instrument.unit, "")
     total = "_total" if instrument.kind == "counter" else ""
     share = instrument.kind == "gauge" and instrument.unit == "1" and not instrument.name.endswith("ratio")
     return instrument.name.replace(".", "_") + unit + total + ("_ratio" if share else "")
