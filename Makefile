@@ -30,7 +30,8 @@ check: .venv/.dev  ## lint, format, types, generated docs
 	@$(RUN) mypy
 	@$(BIN)/python docs/make_telemetry.py --check
 	@$(BIN)/python prometheus/make_rules.py --check
-	@$(BIN)/python -c "import sys; sys.exit(sys.version_info < (3, 11))" && $(BIN)/python grafana/make_dashboards.py --check || $(BIN)/python -c "import sys; sys.exit(sys.version_info >= (3, 11))"
+	@$(BIN)/python -c "import sys; sys.version_info < (3, 11) and print('the dashboards are not checked: their SDK needs Python 3.11') or sys.exit(sys.version_info >= (3, 11))" \
+		|| $(BIN)/python grafana/make_dashboards.py --check
 
 bench: .venv/.dev  ## run the benchmarks, each printing a table (BENCH="fold" ARGS="--json")
 	@set -e; for name in $(BENCH); do $(BIN)/python "benchmarks/$$name.py" $(ARGS); done

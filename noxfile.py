@@ -60,7 +60,7 @@ def lowest(session: nox.Session) -> None:
 
 @nox.session(python="3.13")
 def newest(session: nox.Session) -> None:
-    """Run every test, the demo's too, on the newest Python with the newest of everything."""
+    """Run every test but those of backends, on the newest Python with the newest of everything."""
     session.install("--upgrade", "--upgrade-strategy=eager", ".[auto,demo,profile,prometheus]", *TESTS)
     session.run("python", "-m", "pytest", REAL, *session.posargs)
 

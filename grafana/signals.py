@@ -8,6 +8,7 @@ from typing import Final
 import drift
 import quality
 import serving
+import vocabulary
 from vocabulary import prometheus
 
 from mlobs.core.settings import Settings
@@ -15,7 +16,7 @@ from mlobs.otel import names
 
 # ── whose ───────────────────────────────────────────────────────────────────────────────────────────────────────────
 
-MODEL: Final = serving.MODEL
+MODEL: Final = vocabulary.MODEL
 FEATURE: Final = drift.FEATURE
 NAME: Final = 'model_name=~"$model"'
 WHO: Final = f'{NAME}, model_version=~"$version", model_variant=~"$variant"'

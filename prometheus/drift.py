@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import Final
 
-from vocabulary import Alert, Rule, prometheus
+from vocabulary import MODEL, Alert, Rule, prometheus
 
 from mlobs.otel import names
 from mlobs.sketch.distance import JEFFREYS
 from mlobs.sketch.noise import ACT, KS_FACTOR, QUANTILE, WARN
 
-FEATURE: Final = "model_name, model_version, model_variant, role, feature"
+FEATURE: Final = f"{MODEL}, role, feature"
 TILE: Final = "5m"
 # one second short of the window: exactly its tiles, under Prometheus 2 (closed ranges) and 3 (left-open)
 WINDOWS: Final = {"1h": "59m59s", "6h": "5h59m59s", "1d": "23h59m59s"}

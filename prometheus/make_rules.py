@@ -60,8 +60,8 @@ def files(runbooks: str) -> dict[Path, str]:
     return {
         FOLDER / "mlobs-drift.rules.yml": written("mlobs-drift", drift.TILE, drift.drift(), runbooks),
         FOLDER / "mlobs-drift.alerts.yml": written("mlobs-drift-alerts", drift.TILE, drift.alerts(), runbooks),
-        FOLDER / "mlobs-quality.rules.yml": written("mlobs-quality", quality.TILE, quality.quality(), runbooks),
-        FOLDER / "mlobs-quality.alerts.yml": written("mlobs-quality-alerts", quality.TILE, quality.alerts(), runbooks),
+        FOLDER / "mlobs-quality.rules.yml": written("mlobs-quality", drift.TILE, quality.quality(), runbooks),
+        FOLDER / "mlobs-quality.alerts.yml": written("mlobs-quality-alerts", drift.TILE, quality.alerts(), runbooks),
         FOLDER / "mlobs-serving.rules.yml": written("mlobs-serving", SERVING, serving.serving(), runbooks),
         FOLDER / "mlobs-serving.alerts.yml": written("mlobs-serving-alerts", SERVING, serving.alerts(), runbooks),
     }

@@ -11,14 +11,13 @@ from collections.abc import Sequence
 from typing import Final
 
 import numpy as np
-from vocabulary import Alert, Rule, prometheus
+from drift import TILE, WINDOWS
+from vocabulary import MODEL, Alert, Rule, prometheus
 
 from mlobs.otel import names
 from mlobs.sketch import scores
 
-MODEL: Final = "model_name, model_version, model_variant"
-TILE: Final = "5m"
-DAY: Final = "23h59m59s"  # one second short: exactly a day's tiles
+DAY: Final = WINDOWS["1d"]
 LEAST: Final = 500  # truths a day, below which nothing is told of quality
 DROP: Final = 0.05  # of a quality, beyond what chance does
 
@@ -43,9 +42,6 @@ COST: Final = "mlobs:prediction_cost:increase1d"
 NET: Final = "mlobs:net_value:increase1d"
 PER_ROW: Final = "mlobs:net_value:per_row1d"
 
-_LOW: Final = np.array([0.0, *scores.EDGES])
-_HIGH: Final = np.array([*scores.EDGES, 1.0])
-_LEAST: Final = float(np.finfo(np.float64).eps)
 _SCORE: Final = "mlobs:outcome_score:increase1d"
 _GIVEN: Final = "mlobs:prediction_score:increase1d"
 _PAIRS: Final = "mlobs:outcome_confusion:increase1d"
@@ -83,15 +79,15 @@ def _sums() -> list[Rule]:
 
 def _constants() -> list[Rule]:
     """What a score bin stands for by itself: middle, half width, and the loss of a positive and of a negative in it."""
-    yes = [-np.log(np.maximum(edge, _LEAST)) for edge in (_LOW, _HIGH)]
-    no = [-np.log(np.maximum(1 - edge, _LEAST)) for edge in (_LOW, _HIGH)]
+    yes = [-np.log(np.maximum(edge, scores.LEAST)) for edge in (scores.LOW, scores.HIGH)]
+    no = [-np.log(np.maximum(1 - edge, scores.LEAST)) for edge in (scores.LOW, scores.HIGH)]
     constants = {
         "middle": scores.MIDDLES,
-        "half_width": (_HIGH - _LOW) / 2,
+        "half_width": (scores.HIGH - scores.LOW) / 2,
         "log_loss_1": sum(yes) / 2,
         "log_loss_0": sum(no) / 2,
-        "brier_1": ((1 - _LOW) ** 2 + (1 - _HIGH) ** 2) / 2,
-        "brier_0": (_LOW**2 + _HIGH**2) / 2,
+        "brier_1": ((1 - scores.LOW) ** 2 + (1 - scores.HIGH) ** 2) / 2,
+        "brier_0": (scores.LOW**2 + scores.HIGH**2) / 2,
     }
     return [Rule(CONSTANT, _table(values), {"of": name}) for name, values in constants.items()]
 

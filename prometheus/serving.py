@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from typing import Final
 
-from vocabulary import Alert, Rule, prometheus
+from vocabulary import MODEL, Alert, Rule, prometheus
 
 from mlobs.otel import machine, names
 
-MODEL: Final = "model_name, model_version, model_variant"
 WINDOWS: Final = ("5m", "30m", "1h", "2h", "6h", "1d", "3d")
 OBJECTIVES: Final = {"availability": 0.999, "latency": 0.99}  # the shares that are to be good
 SLOW: Final = "0.25"  # seconds; a bound of mlobs.prediction.duration

@@ -12,6 +12,9 @@ if TYPE_CHECKING:
 _UNITS: Final = {"s": "_seconds", "By": "_bytes", "W": "_watts", "J": "_joules", "Cel": "_celsius"}
 
 
+MODEL: Final = "model_name, model_version, model_variant"  # whose series it is
+
+
 class Rule(NamedTuple):
     """One recording rule; ``labels`` are added to what it records."""
 

@@ -17,7 +17,7 @@ EXPECTED = {
     "needs an NVIDIA GPU": "wherever there is one",
     "needs a free-threaded Python": "nowhere yet: no dependency of ours was tried on one",
     "numpy 1 gives its capsules no version": "on numpy 2",
-    **{f"{name} is not installed": "wherever there is one" for name in ("docker compose", "kubectl")},
+    **{f"{name} is not installed": "wherever there is one" for name in ("docker compose", "go", "kubectl")},
     "alertmanager is not installed": "wherever .ci/components can install Debian's",
     "promtool is not installed": "wherever .ci/components can install Debian's",
     "redis-server is not installed": "wherever .ci/components can install Debian's",

@@ -7,7 +7,7 @@ import shutil
 import pytest
 from tests.backends.tools import build
 
-DEBIAN = {"promtool2": "promtool", "alertmanager": "prometheus-alertmanager"}  # what a package calls it
+DEBIAN = {"alertmanager": "prometheus-alertmanager"}  # what a package calls it
 
 
 def program(name: str) -> str:

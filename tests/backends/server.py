@@ -21,9 +21,10 @@ LATE = "30m"  # how old a sample may be that comes after younger ones; deploy/pr
 class Prometheus:
     """One that runs."""
 
-    def __init__(self, folder: Path, rules: Sequence[Path], config: Mapping[str, Any], options: Sequence[str]) -> None:
+    def __init__(
+        self, folder: Path, rules: Sequence[Path], config: Mapping[str, Any], options: Sequence[str], port: int
+    ) -> None:
         folder.mkdir(parents=True, exist_ok=True)
-        [port] = free_ports(1)
         self.url = f"http://127.0.0.1:{port}"
         self.log = folder / "prometheus.log"
         whole = {
@@ -38,7 +39,6 @@ class Prometheus:
             f"--config.file={file}",
             f"--storage.tsdb.path={folder / 'data'}",
             f"--web.listen-address=127.0.0.1:{port}",
-            "--web.enable-otlp-receiver",
             *options,
         ]
         with self.log.open("wb") as log:
@@ -83,10 +83,16 @@ class Prometheus:
 
 @contextmanager
 def prometheus(
-    folder: Path, *options: str, rules: Sequence[Path] = (), config: Mapping[str, Any] | None = None
+    folder: Path,
+    *options: str,
+    rules: Sequence[Path] = (),
+    config: Mapping[str, Any] | None = None,
+    port: int | None = None,
+    otlp: bool = True,
 ) -> Iterator[Prometheus]:
     """A Prometheus with these rules, until the block ends. Skips the test where none is built."""
-    one = Prometheus(folder, rules, config or {}, options)
+    receiver = ["--web.enable-otlp-receiver"] if otlp else []
+    one = Prometheus(folder, rules, config or {}, [*receiver, *options], port or free_ports(1)[0])
     try:
         assert poll(one.ready), one.log.read_text("utf-8")
         yield one

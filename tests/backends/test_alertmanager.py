@@ -4,19 +4,18 @@ from __future__ import annotations
 
 import json
 import re
-import socket
 import subprocess
 import threading
-import time
 import urllib.request
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
+from tests.backends.collector import free_ports, poll
 from tests.backends.programs import program
 from tests.backends.promtool import RULES
 
@@ -54,12 +53,6 @@ class Hooks:
         return found
 
 
-def free() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
 def in_haste(config: dict[str, Any], hooks: str) -> dict[str, Any]:
     """The shipped configuration with hooks of ours, and waits of a second."""
 
@@ -81,20 +74,19 @@ def in_haste(config: dict[str, Any], hooks: str) -> dict[str, Any]:
 def running(folder: Path, config: dict[str, Any]) -> Iterator[str]:
     file = folder / "alertmanager.json"  # every JSON is YAML
     file.write_text(json.dumps(config), encoding="utf-8")
-    url = f"http://127.0.0.1:{free()}"
+    url = f"http://127.0.0.1:{free_ports(1)[0]}"
     command = [program("alertmanager"), f"--config.file={file}", f"--storage.path={folder}",
                f"--web.listen-address={url.removeprefix('http://')}", "--cluster.listen-address="]  # fmt: skip
+
+    def ready() -> bool:
+        assert ran.poll() is None, (folder / "log").read_text("utf-8")
+        with suppress(OSError), urllib.request.urlopen(f"{url}/-/ready", timeout=5):
+            return True
+        return False
+
     with (folder / "log").open("w", encoding="utf-8") as log, subprocess.Popen(command, stdout=log, stderr=log) as ran:
         try:
-            until = time.monotonic() + 30
-            while True:
-                try:
-                    urllib.request.urlopen(f"{url}/-/ready", timeout=5).close()
-                    break
-                except OSError:
-                    assert ran.poll() is None, (folder / "log").read_text("utf-8")
-                    assert time.monotonic() < until, "not ready in 30 s"
-                    time.sleep(0.05)  # nobody tells when it listens
+            assert poll(ready, 30), "not ready in 30 s"
             yield url
         finally:
             ran.terminate()

@@ -3,20 +3,15 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import urllib.parse
-import urllib.request
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import pytest
 from tests.backends.collector import Collector, collector, free_ports, poll
-from tests.backends.programs import program
 from tests.backends.promtool import RULES
 from tests.backends.receiver import receiving
 from tests.backends.scoring import ROWS, scoring
+from tests.backends.server import prometheus
 
 from mlobs.otel import machine, names
 
@@ -37,46 +32,12 @@ def local(tmp_path: Path) -> Iterator[tuple[Collector, Callable[[str], dict[str,
                 "static_configs": [{"targets": [one.address("SCRAPE")], "labels": {"path": "scraped"}}],
             }
         ]
-        with prometheus(tmp_path, port, {"scrape_configs": jobs}):
+        with prometheus(tmp_path / "prometheus", config={"scrape_configs": jobs}, port=port) as server:
 
             def ask(query: str) -> dict[str, float]:
-                parameters = urllib.parse.urlencode({"query": query})
-                with urllib.request.urlopen(f"{url}/api/v1/query?{parameters}", timeout=10) as answer:
-                    found = json.load(answer)["data"]["result"]
-                return {each["metric"]["__name__"]: float(each["value"][1]) for each in found}
+                return {labels["__name__"]: value for labels, value in server.query(query)}
 
             yield one, ask
-
-
-@contextmanager
-def prometheus(folder: Path, port: int, config: dict[str, Any]) -> Iterator[None]:
-    """A Prometheus 3 that takes OTLP."""
-    file = folder / "prometheus.json"  # every JSON is YAML
-    file.write_text(json.dumps(config), encoding="utf-8")
-    command = [
-        program("prometheus"),
-        f"--config.file={file}",
-        f"--storage.tsdb.path={folder / 'data'}",
-        f"--web.listen-address=127.0.0.1:{port}",
-        "--web.enable-otlp-receiver",
-    ]
-    with (folder / "prometheus.log").open("wb") as log:
-        process = subprocess.Popen(command, stdout=log, stderr=log)
-
-    def ready() -> bool:
-        assert process.poll() is None, (folder / "prometheus.log").read_text("utf-8")
-        try:
-            with urllib.request.urlopen(f"http://127.0.0.1:{port}/-/ready", timeout=5):
-                return True
-        except OSError:
-            return False
-
-    try:
-        assert poll(ready)
-        yield
-    finally:
-        process.kill()
-        process.wait()
 
 
 def test_both_paths_give_the_same_names_and_numbers(

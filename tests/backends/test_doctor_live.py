@@ -5,20 +5,17 @@ from __future__ import annotations
 import json
 import os
 import re
-import signal
 import socket
 import subprocess
 import sys
-import urllib.request
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.backends import server
 from tests.backends.collector import collector, free_ports, poll
-from tests.backends.programs import program
 from tests.backends.promtool import RULES
 from tests.cli import observed
 from tests.sink import running
@@ -30,54 +27,16 @@ from mlobs.doctor.recorded import record
 from mlobs.doctor.rulefile import groups
 from mlobs.doctor.series import Fleet, name_of, process, shapes
 
+OFTEN = {"global": {"evaluation_interval": "1s"}}
 ROOT = Path(__file__).parents[2]
 WORKING = ("environment", "installation", "exporter", "prometheus", "canary", "rules", "dashboards", "cardinality")
 FLEET = Fleet(replicas=2, task="binary", priced=True)
 
 
-class Server:
-    """A Prometheus 3 that runs."""
-
-    def __init__(self, folder: Path, rules: list[str], *options: str) -> None:
-        [port] = free_ports(1)
-        self.url = f"http://127.0.0.1:{port}"
-        self._log = folder / "prometheus.log"
-        config = folder / "prometheus.json"  # every JSON is YAML
-        config.write_text(json.dumps({"global": {"evaluation_interval": "1s"}, "rule_files": rules}), encoding="utf-8")
-        command = [program("prometheus"), f"--config.file={config}", f"--storage.tsdb.path={folder / 'data'}"]
-        with self._log.open("wb") as log:
-            self._process = subprocess.Popen(
-                [*command, f"--web.listen-address=127.0.0.1:{port}", *options], stdout=log, stderr=log
-            )
-
-    def ready(self) -> bool:
-        assert self._process.poll() is None, self._log.read_text("utf-8")
-        with suppress(OSError), urllib.request.urlopen(f"{self.url}/-/ready", timeout=5):
-            return True
-        return False
-
-    def end(self) -> None:
-        if self._process.poll() is None:
-            self._process.send_signal(signal.SIGTERM)
-        self._process.wait(60)
-
-
-@contextmanager
-def server(folder: Path, rules: list[str], *options: str) -> Iterator[Server]:
-    """A Prometheus, until the block ends."""
-    folder.mkdir()
-    one = Server(folder, rules, *options)
-    try:
-        assert poll(one.ready)
-        yield one
-    finally:
-        one.end()
-
-
 class World:
     """Where things are: the fast copy of the rules, the reference, a dashboard, and two processes that predict."""
 
-    def __init__(self, folder: Path, alive: Server) -> None:
+    def __init__(self, folder: Path, alive: server.Prometheus) -> None:
         self.folder = folder
         self.alive = alive
         self.rules = folder / "rules"
@@ -118,7 +77,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     """A Prometheus that takes OTLP and has the rules, and two processes that have told it everything."""
     folder = tmp_path_factory.mktemp("live")
     hurried(folder / "rules")
-    with server(folder / "alive", [str(folder / "rules" / "*.yml")], "--web.enable-otlp-receiver") as alive:
+    with server.prometheus(folder / "alive", rules=[folder / "rules" / "*.yml"], config=OFTEN) as alive:
         found = World(folder, alive)
         observed.reference().save(found.reference)
         panels = [
@@ -280,7 +239,7 @@ def test_deltas_to_prometheus(world: World) -> None:
 
 def test_a_prometheus_without_otlp_and_rules(world: World) -> None:
     """One that was started without its receiver and without rules fails in both, each with its own cure."""
-    with server(world.folder / "bare", []) as bare:
+    with server.prometheus(world.folder / "bare", otlp=False) as bare:
         status, steps, _ = doctor("--prometheus", bare.url, "--dashboards", str(world.board), **otlp(bare.url))
         assert status == 1
         assert "--web.enable-otlp-receiver" in steps["exporter"][0]["cure"]
@@ -328,7 +287,7 @@ def test_no_credentials() -> None:
 
 def test_prometheus_is_down(world: World, tmp_path: Path) -> None:
     """When Prometheus has ended, that is what fails, and what it would be asked is not tried."""
-    with server(tmp_path / "ended", [], "--web.enable-otlp-receiver") as one:
+    with server.prometheus(tmp_path / "ended") as one:
         url = one.url
     status, steps, _ = doctor("--prometheus", url, "--dashboards", str(world.board), **otlp(world.alive.url))
     assert status == 1

@@ -27,6 +27,7 @@ from tests.backends.deployment import (
     read,
     says_yes,
 )
+from tests.backends.tools import build
 
 KEDA = "github.com/kedacore/keda/v2@v2.21.0"
 # Of the prometheus trigger, as KEDA 2.21 documents it: metricName is gone since 2.12.
@@ -227,11 +228,12 @@ def test_keda_is_asked_as_it_documents() -> None:
 
 def test_keda_reads_it(tmp_path: Path) -> None:
     """The ScaledObject conforms to the definition that KEDA installs, as its Go module carries it."""
-    if shutil.which("go") is None:
+    go = build.go()
+    if go is None:
         pytest.skip("go is not installed")
     environ = {**os.environ, "GOFLAGS": "-mod=mod", "GO111MODULE": "on"}
     done = subprocess.run(
-        ["go", "mod", "download", "-json", KEDA], cwd=tmp_path, env=environ, capture_output=True, text=True, timeout=300
+        [go, "mod", "download", "-json", KEDA], cwd=tmp_path, env=environ, capture_output=True, text=True, timeout=300
     )
     assert done.returncode == 0, done.stdout + done.stderr
     bases = Path(json.loads(done.stdout)["Dir"]) / "config" / "crd" / "bases"

@@ -12,6 +12,8 @@ import urllib.request
 from typing import TYPE_CHECKING, Final, Literal, NamedTuple
 from urllib.parse import urlsplit
 
+from mlobs.otel.http import opener, trust
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -60,14 +62,6 @@ def _stage(error: OSError) -> Stage:
     return "unanswered" if isinstance(error, TimeoutError) else "other"
 
 
-def trust(endpoint: Endpoint) -> ssl.SSLContext:
-    """The same as `mlobs.otel.http` has. Raises OSError where a certificate cannot be read."""
-    context = ssl.create_default_context(cafile=endpoint.certificate)
-    if endpoint.client_certificate:
-        context.load_cert_chain(endpoint.client_certificate, endpoint.client_key)
-    return context
-
-
 def _spoken(address: tuple[str, int], secure: Endpoint | None, timeout: float) -> Reach:
     answer = _exchange(address, secure, timeout, _ASK, ())
     if answer is not None and answer.startswith(b"HTTP/"):
@@ -110,22 +104,11 @@ def _exchange(
             return b""
 
 
-class _Stay(urllib.request.HTTPRedirectHandler):
-    """Follows no redirect, as mlobs' own exporter does not."""
-
-    def redirect_request(self, *_: object) -> None:
-        """Never."""
-
-
 def words(endpoint: Endpoint, body: bytes, headers: Mapping[str, str], timeout: float) -> str:
     """What a server that refuses a request says about it: its first words. Never raises."""
-    handlers: list[urllib.request.BaseHandler] = [_Stay()]
     try:
-        if endpoint.url.startswith("https:"):
-            handlers.append(urllib.request.HTTPSHandler(context=trust(endpoint)))
-        opener = urllib.request.build_opener(*handlers)
         request = urllib.request.Request(endpoint.url, data=body, headers=dict(headers), method="POST")  # noqa: S310 - the operator's own endpoint
-        with opener.open(request, timeout=timeout):
+        with opener(endpoint).open(request, timeout=timeout):
             return ""
     except urllib.error.HTTPError as error:
         with error, contextlib.suppress(OSError):

@@ -27,19 +27,29 @@ class _Stay(urllib.request.HTTPRedirectHandler):
         """Never: the redirect is the answer."""
 
 
+def trust(endpoint: Endpoint) -> ssl.SSLContext:
+    """Whom an endpoint's certificate may be signed by, and our own. Raises OSError where one cannot be read."""
+    context = ssl.create_default_context(cafile=endpoint.certificate)
+    if endpoint.client_certificate:
+        context.load_cert_chain(endpoint.client_certificate, endpoint.client_key)
+    return context
+
+
+def opener(endpoint: Endpoint) -> urllib.request.OpenerDirector:
+    """What requests to an endpoint are sent with. Raises OSError where a certificate cannot be read."""
+    handlers: list[urllib.request.BaseHandler] = [_Stay()]
+    if endpoint.url.startswith("https:"):
+        handlers.append(urllib.request.HTTPSHandler(context=trust(endpoint)))
+    return urllib.request.build_opener(*handlers)
+
+
 class Http:
     """Posts to one endpoint. No connection is kept: an export is rare, and a kept one does not survive a fork."""
 
     def __init__(self, endpoint: Endpoint) -> None:
         """Raises OSError where a certificate cannot be read."""
         self.endpoint = endpoint
-        handlers: list[urllib.request.BaseHandler] = [_Stay()]
-        if endpoint.url.startswith("https:"):
-            trust = ssl.create_default_context(cafile=endpoint.certificate)
-            if endpoint.client_certificate:
-                trust.load_cert_chain(endpoint.client_certificate, endpoint.client_key)
-            handlers.append(urllib.request.HTTPSHandler(context=trust))
-        self._opener = urllib.request.build_opener(*handlers)
+        self._opener = opener(endpoint)
         self._headers = {
             "Content-Type": "application/x-protobuf",
             "User-Agent": "mlobs",

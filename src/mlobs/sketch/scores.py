@@ -30,10 +30,10 @@ EDGES: Final = (*_LOWER, 0.5, *(round(1 - edge, 4) for edge in reversed(_LOWER))
 KEYS: Final = tuple(f"{index:02d}" for index in range(len(EDGES) + 1))
 SIZE: Final = len(KEYS)
 
-_LOW: Final = np.array([0.0, *EDGES])
-_HIGH: Final = np.array([*EDGES, 1.0])
-MIDDLES: Final[Floats] = (_LOW + _HIGH) / 2
-_LEAST: Final = float(np.finfo(np.float64).eps)  # what a logarithm is taken of at least, as scikit-learn does
+LOW: Final = np.array([0.0, *EDGES])
+HIGH: Final = np.array([*EDGES, 1.0])
+MIDDLES: Final[Floats] = (LOW + HIGH) / 2
+LEAST: Final = float(np.finfo(np.float64).eps)  # what a logarithm is taken of at least, as scikit-learn does
 _PRIOR: Final = 2.0  # rows by which a measured share of positives is drawn to the bin's middle
 
 
@@ -87,16 +87,16 @@ def realized(negatives: ArrayLike, positives: ArrayLike, *, threshold: float = 0
     total = float(no.sum() + yes.sum())
     if not total > 0:
         return None
-    loss_low, loss_high = -np.log(np.maximum(_HIGH, _LEAST)), -np.log(np.maximum(_LOW, _LEAST))
-    none_low, none_high = -np.log(np.maximum(1 - _LOW, _LEAST)), -np.log(np.maximum(1 - _HIGH, _LEAST))
+    loss_low, loss_high = -np.log(np.maximum(HIGH, LEAST)), -np.log(np.maximum(LOW, LEAST))
+    none_low, none_high = -np.log(np.maximum(1 - LOW, LEAST)), -np.log(np.maximum(1 - HIGH, LEAST))
     rate = np.divide(yes, no + yes, out=np.zeros(SIZE), where=(no + yes) > 0)
-    off_high = np.maximum(np.abs(rate - _LOW), np.abs(rate - _HIGH))
-    off_low = np.where((rate >= _LOW) & (rate <= _HIGH), 0.0, np.minimum(np.abs(rate - _LOW), np.abs(rate - _HIGH)))
+    off_high = np.maximum(np.abs(rate - LOW), np.abs(rate - HIGH))
+    off_low = np.where((rate >= LOW) & (rate <= HIGH), 0.0, np.minimum(np.abs(rate - LOW), np.abs(rate - HIGH)))
     return Realized(
         *_at(no, yes, threshold),
         _auc(no, yes),
         _between(yes @ loss_low + no @ none_low, yes @ loss_high + no @ none_high, total),
-        _between(yes @ (1 - _HIGH) ** 2 + no @ _LOW**2, yes @ (1 - _LOW) ** 2 + no @ _HIGH**2, total),
+        _between(yes @ (1 - HIGH) ** 2 + no @ LOW**2, yes @ (1 - LOW) ** 2 + no @ HIGH**2, total),
         _between((no + yes) @ off_low, (no + yes) @ off_high, total),
     )
 
@@ -115,7 +115,7 @@ def expected(counts: ArrayLike, *, threshold: float = 0.5, rates: ArrayLike | No
     if not total > 0:
         return None
     measured = rates is not None and rates is not MIDDLES
-    low, share, high = (np.asarray(rates, np.float64),) * 3 if measured else (_LOW, MIDDLES, _HIGH)
+    low, share, high = (np.asarray(rates, np.float64),) * 3 if measured else (LOW, MIDDLES, HIGH)
     whole = whole / total
     no, yes = whole * (1 - share), whole * share
     accuracy, f1 = _at(no, yes, threshold)
@@ -132,7 +132,7 @@ def expected_confidence(counts: ArrayLike) -> Measured | None:
     """The accuracy that the probabilities of predicted classes promise: their mean."""
     whole = np.asarray(counts, np.float64)
     total = float(whole.sum())
-    return _between(whole @ _LOW, whole @ _HIGH, total) if total > 0 else None
+    return _between(whole @ LOW, whole @ HIGH, total) if total > 0 else None
 
 
 def calibration(scores: ArrayLike, labels: ArrayLike) -> Floats:
@@ -173,7 +173,7 @@ def _auc(no: Floats, yes: Floats) -> Measured | None:
 def _at(no: Floats, yes: Floats, threshold: float) -> tuple[Measured, Measured | None]:
     """Accuracy and F1 at a threshold."""
     above = threshold <= MIDDLES
-    unsure = (threshold > _LOW) & (threshold <= _HIGH)
+    unsure = (threshold > LOW) & (threshold <= HIGH)
     right, wrong = float(yes[above].sum()), float(no[above].sum())
     total, actual = float(no.sum() + yes.sum()), float(yes.sum())
     accuracy = (right + float(no.sum()) - wrong) / total
@@ -200,7 +200,7 @@ def _ends(
     F1 rises with the shares of what is predicted positive and falls with the others'; in the number of scores of the
     threshold's bin that are predicted positive it is a quotient of linear functions: its ends are where all or none are.
     """
-    unsure = (threshold > _LOW) & (threshold <= _HIGH)
+    unsure = (threshold > LOW) & (threshold <= HIGH)
     above, below = (threshold <= MIDDLES) & ~unsure, (threshold > MIDDLES) & ~unsure
     one, least, parted, most = whole @ unsure, low @ unsure, edge @ unsure, high @ unsure
     found = above @ (whole * low), above @ (whole * high)
