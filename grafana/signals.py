@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import drift
 import quality
@@ -13,6 +13,9 @@ from vocabulary import prometheus
 
 from mlobs.core.settings import Settings
 from mlobs.otel import names
+
+if TYPE_CHECKING:
+    from mlobs.otel.instrument import Instrument
 
 # ── whose ───────────────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -82,12 +85,12 @@ FAILED: Final = 'error_type!=""'
 INFO: Final = prometheus(names.MODEL_INFO)
 
 
-def counted(instrument: names.Instrument, selector: str, by: str, window: str = "$__rate_interval") -> str:
+def counted(instrument: Instrument, selector: str, by: str, window: str = "$__rate_interval") -> str:
     """How much a counter has grown, summed."""
     return f"sum by ({by}) (increase({prometheus(instrument)}{{{selector}}}[{window}]))"
 
 
-def rate(instrument: names.Instrument, selector: str, by: str) -> str:
+def rate(instrument: Instrument, selector: str, by: str) -> str:
     """How fast a counter grows, summed."""
     return f"sum by ({by}) (rate({prometheus(instrument)}{{{selector}}}[$__rate_interval]))"
 

@@ -6,8 +6,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 if TYPE_CHECKING:
-    from mlobs.otel import names
-
+    from mlobs.otel.instrument import Instrument
 
 _UNITS: Final = {"s": "_seconds", "By": "_bytes", "W": "_watts", "J": "_joules", "Cel": "_celsius"}
 
@@ -35,7 +34,7 @@ class Alert(NamedTuple):
     description: str
 
 
-def prometheus(instrument: names.Instrument) -> str:
+def prometheus(instrument: Instrument) -> str:
     """The name that Prometheus knows a metric by: dots to underscores, the unit's and the kind's suffix.
 
     So have it the Collector and Prometheus' own OTLP receiver.

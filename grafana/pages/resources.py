@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from board import INSTANCES, JOBS, MODELS, VARIANTS, VERSIONS, Page, Section
 from panels import Panel, Query, Steps, drawn, stated
@@ -10,6 +10,9 @@ from signals import MODEL, PROCESS, WHO, calls, rate
 from vocabulary import prometheus
 
 from mlobs.otel import machine, names
+
+if TYPE_CHECKING:
+    from mlobs.otel.instrument import Instrument
 
 AT: Final = "job, instance"
 LEGEND: Final = "{{job}} {{instance}}"
@@ -19,7 +22,7 @@ HELD: Final[Steps] = ((0.05, "orange"), (0.25, "red"))
 SPARE: Final[Steps] = ((0.1, "orange"), (0.2, "green"))  # below: red
 
 
-def gauge(instrument: names.Instrument, how: str = "sum", by: str = AT, more: str = "") -> str:
+def gauge(instrument: Instrument, how: str = "sum", by: str = AT, more: str = "") -> str:
     """What a gauge says, by process."""
     return f"{how} by ({by}) ({prometheus(instrument)}{{{PROCESS}{more}}})"
 

@@ -6,6 +6,7 @@ from mlobs.feedback import business, gpu_time, objective, outcome, quality, reme
 from mlobs.profile import Profile
 from mlobs.release import Quality
 from mlobs.sketch import Drift
+from mlobs.stages import stage
 
 __all__ = [
     "ConfigurationError",
@@ -30,6 +31,7 @@ __all__ = [
     "register",
     "remember",
     "shutdown",
+    "stage",
     "ticket",
     "tickets",
     "uninstrument",

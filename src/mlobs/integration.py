@@ -2,25 +2,97 @@
 
 An integration is a flat module, found through the entry-point group ``mlobs_integration``; the entry point names an
 `Integration`. Whatever it changes it changes through `Hooks`, so that `mlobs.uninstrument` can put everything back.
+Its functions are called under mlobs' guard: what they raise is counted and never reaches the user.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import os
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from typing import Any, NamedTuple, Protocol
 
-__all__ = ["Hooks", "Integration"]
+__all__ = ["Caller", "Hooks", "Integration", "Named", "Reading", "Report"]
+
+
+class Report(Protocol):
+    """What an integration can say of an observed call beside its time and data. Nothing here raises or waits."""
+
+    def stage(self, name: str, seconds: float) -> None:
+        """A part of the call, or the wait before it (``queue``), took so long: `mlobs.stage.duration`."""
+
+    def gpu(self, finished: Callable[[], float | None]) -> None:
+        """The call's GPU time: ``finished`` is asked from mlobs' own thread until it says seconds instead of None."""
+
+    def gpu_memory(self, size: float) -> None:
+        """The most bytes of GPU memory that a call of this model has had allocated, as far as it is known."""
+
+    def tokens(self, *, read: int | None = None, written: int | None = None) -> None:
+        """Tokens of a generation, of its prompt and of its answer: `gen_ai.client.token.usage`."""
+
+    def first_token(self, seconds: float) -> None:
+        """How long the first token of a generation took: `gen_ai.server.time_to_first_token`."""
+
+    def next_token(self, seconds: float) -> None:
+        """How long each further token took, on average: `gen_ai.server.time_per_output_token`."""
+
+
+Watch = Callable[[Report, tuple[Any, ...], Mapping[str, Any]], "Callable[[Any], None] | None"]
+
+
+class Named(NamedTuple):
+    """How a model says it is called: its name and version, and a reference: a `mlobs.Profile`, or the path of one."""
+
+    name: str
+    version: str | None = None
+    reference: Any = None
+
+
+class Reading(NamedTuple):
+    """How the calls of an operation are read, where they are not as scikit-learn's are.
+
+    operation
+        what the call is called; the method's name where not given.
+    inputs
+        the argument that holds the rows: its name, or a function of all the call's arguments, the instance among them.
+        By default the first after the instance. Absent or None: nothing is read.
+    answer
+        what of the result is read as predictions; by default all of it. None: nothing.
+    identity
+        how an instance that nobody registered is called, asked once for each; None: by its class.
+    serving
+        whether a call of this instance is a prediction now. If not, nothing that happens inside counts: training.
+    unless
+        asked before anything of mlobs runs; true: the original is called as if mlobs were not there.
+    watch
+        called as the call begins, with a `Report`, its positional arguments (the instance first) and its keywords; what
+        it returns is called with the answer when the call has ended well. Of plain methods and coroutines only.
+    """
+
+    operation: str | None = None
+    inputs: str | Callable[..., Any] | None = None
+    answer: Callable[[Any], Any] | None = None
+    identity: Callable[[Any], Named | None] | None = None
+    serving: Callable[[Any], bool] | None = None
+    unless: Callable[[], bool] | None = None
+    watch: Watch | None = None
+
+
+class Caller(Protocol):
+    """Who waits for a prediction; it may be pickled, to travel with the request to the process that predicts."""
 
 
 class Hooks(Protocol):
     """What an integration may ask for. Nothing here raises for a name that ``owner`` does not have itself."""
 
-    def observe(self, owner: type, name: str) -> None:
+    def observe(self, owner: type, name: str, reading: Reading = ..., *, inherited: bool = False) -> None:
         """Observe a method that ``owner`` defines: each outermost call is a prediction of its instance.
 
-        The instance's identity and reference are those it was registered with, else its class name. The first
-        argument after the instance is the input, the result is the output. Plain functions only, and descriptors that
-        keep theirs in ``fn``; what is observed already, by `mlobs.observe` say, is left as it is.
+        The instance's identity and reference are those it was registered with, else what ``reading`` tells, else its
+        class name. The first argument after the instance is the input, the result is the output. Functions, coroutine
+        and generator functions, and descriptors that keep theirs in ``fn``; what is observed already, by
+        `mlobs.observe` say, is left as it is. ``inherited``: one that ``owner`` has from above is observed for it and
+        its subclasses only.
         """
 
     def suppress(self, owner: Any, name: str) -> None:  # noqa: ANN401 - a class or a module
@@ -32,10 +104,22 @@ class Hooks(Protocol):
     def replace(self, owner: Any, name: str, value: object) -> None:  # noqa: ANN401 - a class or a module
         """Set an attribute, until `mlobs.uninstrument`."""
 
-    def loaded(self, model: object, path: object) -> None:
+    def loaded(self, model: object, path: str | os.PathLike[str] | object) -> None:
         """A model was read from this file: a profile saved beside it says its name, version and reference.
 
         Beside ``churn.joblib`` that is ``churn.profile.json``. ``path`` may be anything a loader takes.
+        """
+
+    def caller(self) -> Caller:
+        """Whoever runs here now, about to wait for a prediction in a queue or batch: its span, the time, its request."""
+
+    def serving(self, callers: Sequence[Caller], rows: Sequence[int] | None = None) -> AbstractContextManager[None]:
+        """A block, in any thread or process of this machine, in which whatever is predicted is predicted for ``callers``.
+
+        One caller's prediction has its span under the caller's; that of several has a root span with links to theirs,
+        and theirs link back. The first prediction of the block tells how long each has waited, the stage ``queue``. The
+        block has a context of its own. ``rows`` says how many rows of the batch are each caller's, one by default, so that
+        each request's answer carries its own tickets, where requests are served in this process.
         """
 
     def asgi(self, owner: type, name: str = "__call__") -> None:

@@ -23,7 +23,7 @@ from tests.backends.history import DAY, DAYS, JOB, PROCESSES, STEP, Floats, Seri
 from tests.backends.promtool import RULES
 from tests.backends.server import Prometheus
 
-from mlobs.otel.names import Instrument
+from mlobs.otel.instrument import Instrument
 
 TILE: Final = 300  # seconds between two evaluations of rules
 RECORDED: Final = 10 * 3600  # seconds up to now for which rules other than tiles are recorded

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from mlobs.core.settings import DURATION_BOUNDS, ROWS_BOUNDS
 from mlobs.otel import machine, names
-from mlobs.otel.names import Instrument
+from mlobs.otel.instrument import Instrument
 from mlobs.sketch import scores
 
 Floats = NDArray[np.float64]

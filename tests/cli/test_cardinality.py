@@ -27,7 +27,7 @@ from mlobs.doctor.rulefile import files, groups, read, seconds
 from mlobs.doctor.series import Fleet, process, shapes
 from mlobs.doctor.shape import shape
 from mlobs.errors import ConfigurationError
-from mlobs.otel.names import Instrument
+from mlobs.otel.instrument import Instrument
 from mlobs.otel.scrape import metric_name
 from mlobs.release import tally
 from mlobs.resource import gpu

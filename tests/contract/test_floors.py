@@ -16,7 +16,7 @@ ROOT = Path(__file__).parents[2]
 SOURCE = ROOT / "src"
 
 FLOORS = {
-    **dict.fromkeys(("api", "assets", "cli", "demo", "doctor", "feedback", "instrumentor", "testing"), 4),
+    **dict.fromkeys(("api", "assets", "cli", "demo", "doctor", "feedback", "instrumentor", "stages", "testing"), 4),
     "core": 3,
     **dict.fromkeys(("profile", "release", "resource"), 2),
     **dict.fromkeys(("columns", "integration"), 1),

@@ -10,7 +10,7 @@ import pytest
 
 import mlobs
 from mlobs.otel import machine, names
-from mlobs.otel.names import Instrument
+from mlobs.otel.instrument import Instrument
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -19,6 +19,7 @@ from opentelemetry.sdk.trace.export import BatchSpanProcessor
 from mlobs.demo.ledger import INSTANCE, Ledger
 from mlobs.demo.receiver import Receiver
 from mlobs.otel import machine, names
+from mlobs.otel.instrument import Instrument
 
 
 class Process:
@@ -34,7 +35,7 @@ class Process:
         self.memory = meter.create_up_down_counter(machine.PROCESS_MEMORY_USAGE.name)
         self.cpu = meter.create_gauge(machine.PROCESS_CPU_UTILIZATION.name)
 
-    def add(self, instrument: names.Instrument, amount: float, **attributes: str) -> None:
+    def add(self, instrument: Instrument, amount: float, **attributes: str) -> None:
         self._meter.create_counter(instrument.name).add(amount, attributes)
 
     def export(self) -> ExportMetricsServiceRequest:

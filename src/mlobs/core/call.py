@@ -14,6 +14,7 @@ from opentelemetry import context as otel_context
 from opentelemetry import trace
 
 from mlobs.columns import LARGE, kind_of
+from mlobs.core.callers import alone
 from mlobs.core.guard import name_of
 from mlobs.core.inside import INSIDE, LAST, hand
 from mlobs.core.locate import ABSENT
@@ -22,12 +23,12 @@ from mlobs.core.ring import NOTHING, Left, Part, sane
 from mlobs.errors import UnreadableError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
     from contextvars import Token
 
     from opentelemetry.trace import Span
 
-    from mlobs.core.locate import Locate
+    from mlobs.core.locate import Where
     from mlobs.core.monitor import Monitor
     from mlobs.core.tracing import Tracing
 
@@ -48,6 +49,15 @@ def keep(value: object, monitor: Monitor) -> object:
         return Left(error.reason, error.rows, str(error))
     except Exception as error:  # noqa: BLE001 - a container that fails when it is looked at
         return Left("unreadable", 1, f"{name_of(type(value))} raised {name_of(type(error))}")
+
+
+def read(reader: Callable[[Any], Any], answer: object, monitor: Monitor) -> Any:
+    """What of a call's answer is read as predictions; never raises."""
+    try:
+        return reader(answer)
+    except Exception as error:  # noqa: BLE001 - an integration's; the answer itself is not touched
+        monitor.guard.error("answer", error)
+        return None
 
 
 def crowded(monitor: Monitor, tracing: Tracing, kept: object, given: object) -> tuple[object, object]:
@@ -89,8 +99,7 @@ def failed(
                 frames.append((code.co_filename, traceback.tb_lineno, code.co_name))
             traceback = traceback.tb_next
         kind, message = _about(error, told="exception.message" in monitor.capture)
-        alone = span is None and trace.get_current_span() is trace.INVALID_SPAN
-        extra = Extra(began, span, Failure(kind, tuple(frames), message), alone)
+        extra = Extra(began, span, Failure(kind, tuple(frames), message), span is None and alone())
         if cpu >= 0:
             cpu = time.thread_time_ns() - cpu
         ring = monitor.ring
@@ -122,13 +131,13 @@ def _about(error: BaseException, *, told: bool) -> tuple[str, str | None]:
 class Call:
     """A call on the slower path: coroutines, generators, and plain calls that may have a live span."""
 
-    __slots__ = ("began", "cpu", "kept", "later", "monitor", "span", "span_context", "spent", "tracing")
+    __slots__ = ("began", "cpu", "kept", "later", "monitor", "span", "span_context", "spent", "tracing", "where")
 
     def __init__(
         self,
         monitor: Monitor,
         tracing: Tracing,
-        locate: Locate,
+        where: Where,
         args: tuple[Any, ...],
         kwargs: Mapping[str, Any],
         ordinal: int | None = None,
@@ -136,6 +145,7 @@ class Call:
         """Begin. Raises nothing but what is no Exception."""
         self.monitor = monitor
         self.tracing = tracing
+        self.where = where
         self.cpu = -1
         self.spent = 0
         self.later = False
@@ -146,7 +156,7 @@ class Call:
             if ordinal is None:
                 ordinal = next(monitor.started)
             try:
-                self.kept = keep(locate(args, kwargs), monitor)
+                self.kept = keep(where.pick(args, kwargs), monitor)
             except Exception as error:  # noqa: BLE001 - the user's inputs=callable
                 self.kept = Left("unreadable", 1, f"inputs=… raised {type(error).__name__}")
             self.span, self.later = tracing.begin(monitor, ordinal)
@@ -179,6 +189,8 @@ class Call:
         """The call ended well. Raises nothing but what is no Exception."""
         try:
             monitor = self.monitor
+            if self.where.answer is not None:
+                answer = read(self.where.answer, answer, monitor)
             given = keep(answer, monitor)
             kept = self.kept
             if monitor.hands:
@@ -187,8 +199,7 @@ class Call:
             if ring.waiting >= ring.brim:
                 kept, given = crowded(monitor, self.tracing, kept, given)
             if self.span is not None or self.later or self.spent > monitor.slow:
-                alone = self.span is None and trace.get_current_span() is trace.INVALID_SPAN
-                extra = Extra(self.began, self.span, None, alone)
+                extra = Extra(self.began, self.span, None, self.span is None and alone())
                 ring.rare.append((self.spent, self.cpu, kept, given, extra))
                 return
             ring.kept.append(kept)

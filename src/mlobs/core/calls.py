@@ -16,7 +16,7 @@ from opentelemetry import trace
 from mlobs.columns import LARGE, kind_of
 from mlobs.core import streams
 from mlobs.core.branches import Branches
-from mlobs.core.call import Call, crowded, failed, keep
+from mlobs.core.call import Call, crowded, failed, keep, read
 from mlobs.core.guard import name_of
 from mlobs.core.inside import INSIDE, Variant, hand
 from mlobs.core.monitor import Extra
@@ -25,7 +25,7 @@ from mlobs.core.ring import NOTHING, Left
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
 
-    from mlobs.core.locate import Locate
+    from mlobs.core.locate import Where
     from mlobs.core.monitor import Monitor
     from mlobs.core.tracing import Tracing
 
@@ -40,9 +40,7 @@ class _Keepers(dict[type, "Callable[[Any], Any]"]):
         return _Keepers, ()
 
 
-def wrap(
-    function: Callable[..., Any], monitor: Monitor, tracing: Tracing, where: tuple[int, str | None, Locate]
-) -> Callable[..., Any]:
+def wrap(function: Callable[..., Any], monitor: Monitor, tracing: Tracing, where: Where) -> Callable[..., Any]:
     """``function`` observed, with its own name, signature and kind (plain, coroutine, generator, async generator)."""
     branches = Branches(monitor, functools.partial(_branch, function, tracing, where))
     observed = _wrap(function, monitor, tracing, where, branches)
@@ -50,9 +48,7 @@ def wrap(
     return observed
 
 
-def _branch(
-    function: Callable[..., Any], tracing: Tracing, where: tuple[int, str | None, Locate], monitor: Monitor
-) -> Callable[..., Any]:
+def _branch(function: Callable[..., Any], tracing: Tracing, where: Where, monitor: Monitor) -> Callable[..., Any]:
     return _wrap(function, monitor, tracing, where)
 
 
@@ -60,7 +56,7 @@ def _wrap(
     function: Callable[..., Any],
     monitor: Monitor,
     tracing: Tracing,
-    where: tuple[int, str | None, Locate],
+    where: Where,
     branches: Branches | None = None,
 ) -> Callable[..., Any]:
     """``function`` observed; without ``branches`` it is one, and counts as what it is under every variant."""
@@ -68,24 +64,24 @@ def _wrap(
         inner = function.func
     else:
         inner = function if inspect.isroutine(function) else getattr(function, "__call__", function)  # noqa: B004 - a callable object
-    args = (function, monitor, tracing, where[2], branches)
+    args = (function, monitor, tracing, where, branches)
     if inspect.iscoroutinefunction(inner):
         return _wrap_coroutine(*args)
     if inspect.isasyncgenfunction(inner):
         return streams.wrap_async_generator(*args)
     if inspect.isgeneratorfunction(inner):
         return streams.wrap_generator(*args)
-    return _wrap_plain(function, monitor, tracing, where, branches)
+    return _wrap_plain(*args)
 
 
 def _wrap_plain(
     function: Callable[..., Any],
     monitor: Monitor,
     tracing: Tracing,
-    where: tuple[int, str | None, Locate],
+    where: Where,
     branches: Branches | None,
 ) -> Callable[..., Any]:
-    position, name, locate = where
+    position, name, locate, reader = where
     if name is None:
         name = ""
     # names the hot path uses, bound once
@@ -111,7 +107,7 @@ def _wrap_plain(
                 return branches.find(within)(*args, **kwargs)
         ordinal = next(monitor.started)
         if current_span() is not trace.INVALID_SPAN or not ordinal % monitor.span_every:
-            return _rare(function, monitor, tracing, locate, args, kwargs, ordinal)
+            return _rare(function, monitor, tracing, where, args, kwargs, ordinal)
         kept: object
         given: object
         try:
@@ -149,20 +145,21 @@ def _wrap_plain(
             if others >= 0:
                 monitor.pooled(others, cpu, took)
         try:
-            if answer is None:
+            said = answer if reader is None else read(reader, answer, monitor)
+            if said is None:
                 given = nothing
             else:
-                keeper = keepers.get(type(answer))
-                given = learn(answer) if keeper is None else keeper(answer)
+                keeper = keepers.get(type(said))
+                given = learn(said) if keeper is None else keeper(said)
                 if given is large:
-                    given = keep(answer, monitor)
+                    given = keep(said, monitor)
         except Exception as error:  # noqa: BLE001 - ours, or a container that fails when it is looked at
             given = Left("unreadable", 1, name_of(type(error)))
         except BaseException as error:
             failed(monitor, began, took, cpu, kept, None, error)
             raise
         if monitor.hands:
-            hand(monitor, answer, began + took)
+            hand(monitor, said, began + took)
         ring = monitor.ring
         if len(ring.took) >= ring.brim:
             kept, given = crowded(monitor, tracing, kept, given)
@@ -184,13 +181,13 @@ def _rare(
     function: Callable[..., Any],
     monitor: Monitor,
     tracing: Tracing,
-    locate: Locate,
+    where: Where,
     args: tuple[Any, ...],
     kwargs: Mapping[str, Any],
     ordinal: int,
 ) -> Any:
     """A plain call that may have a live span."""
-    call = Call(monitor, tracing, locate, args, kwargs, ordinal)
+    call = Call(monitor, tracing, where, args, kwargs, ordinal)
     cpu = others = -1
     if not ordinal % monitor.cpu_every:
         if not ordinal % monitor.pool_every:
@@ -216,7 +213,7 @@ def _wrap_coroutine(
     function: Callable[..., Awaitable[Any]],
     monitor: Monitor,
     tracing: Tracing,
-    locate: Locate,
+    where: Where,
     branches: Branches | None,
 ) -> Callable[..., Any]:
     @functools.wraps(function)
@@ -226,7 +223,7 @@ def _wrap_coroutine(
                 return await function(*args, **kwargs)
             if branches is not None:
                 return await branches.find(within)(*args, **kwargs)
-        call = Call(monitor, tracing, locate, args, kwargs)
+        call = Call(monitor, tracing, where, args, kwargs)
         tokens = call.enter()
         try:
             answer = await function(*args, **kwargs)

@@ -1,27 +1,36 @@
 """Functions that stand in for a framework's own, and what they consist of.
 
-In place of a function stands a function: frameworks ask `inspect.isfunction` of what they find in a class, and pickle
-asks for the very object that its name leads to. It only calls an object of this file; that object is what a pickle
-by value (cloudpickle, for classes of ``__main__``) meets, and it reduces to the original, so that whoever loads it
-needs no mlobs.
+In place of a function stands a function of its kind: frameworks ask `inspect.isfunction` of what they find in a class,
+servers ask whether it is a coroutine function, and pickle asks for the very object that its name leads to. It only calls
+an object of this file; that object is what a pickle by value (cloudpickle, for classes of ``__main__``) meets, and it
+reduces to the original, so that whoever loads it needs no mlobs.
 """
 
 from __future__ import annotations
 
 import copy
 import functools
+import inspect
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final
 
+from mlobs.core import streams
 from mlobs.core.calls import wrap
 from mlobs.core.inside import INSIDE, counts
-from mlobs.core.locate import locate
+from mlobs.core.locate import Where, locate
 from mlobs.core.model import Identity
+from mlobs.core.registry import Registration
+from mlobs.core.reports import CallReport
+from mlobs.core.watched import watched
+from mlobs.errors import ConfigurationError
+from mlobs.profile import Profile
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Generator
 
     from mlobs.core.registry import Registry
     from mlobs.core.runtime import Runtime
+    from mlobs.integration import Reading
 
 _REMEMBERED: Final = 1024  # identities whose observed function one method remembers
 
@@ -36,7 +45,9 @@ class Switch:
 
 
 class Hooked:
-    """The original, called as if we were not there."""
+    """The original, called as if we were not there. ``unless``: asked before this object is."""
+
+    unless: Callable[[], bool] | None = None
 
     def __init__(self, original: Callable[..., Any], switch: Switch) -> None:
         self.original = original
@@ -50,14 +61,32 @@ class Hooked:
         return copy.copy, (self.original,)  # the copy of a function is the function itself
 
     def stand_in(self) -> Callable[..., Any]:
-        """A function with the original's name, signature and documentation that calls this object."""
-        hooked = self
+        """A function with the original's name, signature, documentation and kind that calls this object."""
+        hooked, original, unless = self, self.original, self.unless
+        stands_in: Callable[..., Any]
+        if inspect.iscoroutinefunction(original):
 
-        @functools.wraps(self.original)
-        def stands_in(*args: Any, **kwargs: Any) -> Any:
-            return hooked(*args, **kwargs)
+            async def stands_in(*args: Any, **kwargs: Any) -> Any:
+                return await hooked(*args, **kwargs)
 
-        return stands_in
+        elif inspect.isasyncgenfunction(original):
+            stands_in = streams.driving(hooked)
+        elif inspect.isgeneratorfunction(original):
+
+            def stands_in(*args: Any, **kwargs: Any) -> Generator[Any, Any, Any]:
+                return (yield from hooked(*args, **kwargs))
+
+        elif unless is not None:
+
+            def stands_in(*args: Any, **kwargs: Any) -> Any:
+                return original(*args, **kwargs) if unless() else hooked(*args, **kwargs)
+
+        else:
+
+            def stands_in(*args: Any, **kwargs: Any) -> Any:
+                return hooked(*args, **kwargs)
+
+        return functools.wraps(original)(stands_in)
 
 
 class Suppressed(Hooked):
@@ -67,32 +96,59 @@ class Suppressed(Hooked):
         """Call the original; observed calls made from there are inner ones."""
         if self.switch.off or not counts():
             return self.original(*args, **kwargs)
-        token = INSIDE.set(True)
-        try:
-            return self.original(*args, **kwargs)
-        finally:
-            INSIDE.reset(token)
+        return quietly(self.original, *args, **kwargs)
+
+
+def quietly(function: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
+    """Call, and count nothing that is predicted inside; of a coroutine function the coroutine comes back, likewise."""
+    if inspect.iscoroutinefunction(function):
+        return _quiet_coroutine(function, *args, **kwargs)
+    token = INSIDE.set(True)
+    try:
+        return function(*args, **kwargs)
+    finally:
+        INSIDE.reset(token)
+
+
+async def _quiet_coroutine(function: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
+    token = INSIDE.set(True)
+    try:
+        return await function(*args, **kwargs)
+    finally:
+        INSIDE.reset(token)
 
 
 class Method(Hooked):
     """A method whose outermost calls are predictions of the instance."""
 
     def __init__(
-        self, original: Callable[..., Any], switch: Switch, name: str, runtime: Runtime, registry: Registry
+        self, original: Callable[..., Any], switch: Switch, reading: Reading, runtime: Runtime, registry: Registry
     ) -> None:
         super().__init__(original, switch)
-        self._name = name
+        self._reading = reading
+        self.unless = reading.unless
+        self._serving = reading.serving
         self._runtime = runtime
         self._registry = registry
         self._models: object = None
         self._observed: dict[Identity, Callable[..., Any]] = {}
-        self._where = locate(original, None, position=1)
+        self._where = _where(original, reading)
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Call the original, observed as the instance's model where this is the outermost call."""
         if self.switch.off or not args or not counts():
             return self.original(*args, **kwargs)
+        if self._serving is not None and not self._serves(args[0]):
+            return quietly(self.original, *args, **kwargs)
         return self._find(args[0])(*args, **kwargs)
+
+    def _serves(self, instance: object) -> bool:
+        """Whether the call is a prediction. Never raises."""
+        try:
+            return self._serving is None or self._serving(instance)
+        except Exception as error:  # noqa: BLE001 - the integration's
+            self._runtime.guard.error("hook", error)
+            return True
 
     def _find(self, instance: object) -> Callable[..., Any]:
         """The original observed under this instance's identity. Never raises."""
@@ -100,14 +156,41 @@ class Method(Hooked):
             if self._runtime.models is not self._models or len(self._observed) > _REMEMBERED:
                 self._observed = {}
                 self._models = self._runtime.models
-            known = self._registry.get(instance)
+            known = self._registry.get(instance) or self._ask(instance)
             identity = Identity(type(instance).__name__) if known is None else known.identity
             found = self._observed.get(identity)
             if found is None:
-                model = self._runtime.model(identity, None if known is None else known.profile)
-                monitor = self._runtime.monitor(model, self._name)
-                found = self._observed[identity] = wrap(self.original, monitor, self._runtime.tracing, self._where)
+                found = self._observed[identity] = self._make(identity, None if known is None else known.profile)
         except Exception as error:  # noqa: BLE001 - ours, or an instance that cannot be called by a name
             self._runtime.guard.error("hook", error)
             return self.original
         return found
+
+    def _make(self, identity: Identity, profile: Profile | None) -> Callable[..., Any]:
+        reading, runtime = self._reading, self._runtime
+        monitor = runtime.monitor(runtime.model(identity, profile), str(reading.operation))
+        function = self.original
+        if reading.watch is not None:
+            function = watched(function, reading.watch, CallReport(monitor), runtime.guard)
+        return wrap(function, monitor, runtime.tracing, self._where)
+
+    def _ask(self, instance: object) -> Registration | None:
+        """What the integration knows of an instance that nobody registered; remembered where it can be."""
+        ask = self._reading.identity
+        if ask is None:
+            return None
+        named = ask(instance)
+        if named is None:
+            named_so = Registration(Identity(type(instance).__name__), None)
+        else:
+            reference = named.reference
+            profile = reference if reference is None or isinstance(reference, Profile) else Profile.load(reference)
+            named_so = Registration(Identity(named.name, *((named.version,) if named.version else ())), profile)
+        with suppress(ConfigurationError):  # it takes no weak reference, and is asked each time
+            self._registry.add(instance, named_so)
+        return named_so
+
+
+def _where(original: Callable[..., Any], reading: Reading) -> Where:
+    position = 1 if reading.inputs is None else None
+    return locate(original, reading.inputs, position=position)._replace(answer=reading.answer)

@@ -4,12 +4,25 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from mlobs.errors import ConfigurationError
 
 Inputs = str | Sequence[str] | Callable[..., Any] | None
 Locate = Callable[[tuple[Any, ...], Mapping[str, Any]], Any]
+
+
+class Where(NamedTuple):
+    """How a call's data is found.
+
+    ``position`` and ``name`` of the input argument, the position -1 where only ``pick`` can tell, which is given
+    (args, kwargs); ``answer`` makes what is read as predictions out of what the call returned.
+    """
+
+    position: int
+    name: str | None
+    pick: Locate
+    answer: Callable[[Any], Any] | None = None
 
 
 class Absent:
@@ -23,31 +36,29 @@ ABSENT: Final = Absent()
 _SELF: Final = ("self", "cls")
 
 
-def locate(
-    function: Callable[..., Any], inputs: Inputs, *, position: int | None = None
-) -> tuple[int, str | None, Locate]:
-    """The position and name of the input argument, and a function that picks it out of (args, kwargs).
+def locate(function: Callable[..., Any], inputs: Inputs, *, position: int | None = None) -> Where:
+    """Where the input is among a function's arguments.
 
     ``inputs`` names the argument, or several that together are one row (a dict of them is read), or is a callable
-    given the call's arguments. None means the argument at ``position``, by default the first after ``self``. The
-    position is -1 where only the function can tell. Raises ConfigurationError where the function has no such argument.
+    given the call's arguments. None means the argument at ``position``, by default the first after ``self``.
+    Raises ConfigurationError where the function has no such argument.
     """
     if callable(inputs):
-        return -1, None, lambda args, kwargs: inputs(*args, **kwargs)
+        return Where(-1, None, lambda args, kwargs: inputs(*args, **kwargs))
     names, keywords, open_ended = _parameters(function)
     if inputs is None:
         if position is None:
             position = 1 if names and names[0] in _SELF else 0
         name = names[position] if position < len(names) else None if names else next(iter(keywords), None)
-        return position, name, _picker(position, name)
+        return Where(position, name, _picker(position, name))
     if isinstance(inputs, str):
         position = _index(function, names, keywords, inputs, open_ended=open_ended)
-        return position, inputs, _picker(position, inputs)
+        return Where(position, inputs, _picker(position, inputs))
     pickers = {
         name: _picker(_index(function, names, keywords, name, open_ended=open_ended), name, absent=None)
         for name in inputs
     }
-    return -1, None, lambda args, kwargs: {name: pick(args, kwargs) for name, pick in pickers.items()}
+    return Where(-1, None, lambda args, kwargs: {name: pick(args, kwargs) for name, pick in pickers.items()})
 
 
 def _picker(position: int, name: str | None, *, absent: object = ABSENT) -> Locate:

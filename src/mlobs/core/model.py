@@ -8,6 +8,7 @@ import numpy as np
 
 from mlobs.core import window
 from mlobs.core.observations import Observations
+from mlobs.core.reports import Reports
 from mlobs.core.scores import Scores
 from mlobs.core.window import Window
 from mlobs.otel import names
@@ -64,6 +65,7 @@ class Model:
         self.outputs = Observations(
             names.ROLE_OUTPUT, profile.outputs if profile else (), self.attributes, guard, limit
         )
+        self.reports = Reports(self.attributes, guard)
         self.windows = tuple(Window(span) for span in spans)
         self.scores: Scores | None = None
         self.objective: Objective | None = None
@@ -128,6 +130,7 @@ class Model:
         yield from self.inputs.collect_violations(self.attributes)
         if self.scores is not None:
             yield from self.scores.collect()
+        yield from self.reports.collect()
         if self.profile is not None:
             for rotating in self.windows:
                 yield from self._collect_drift(rotating)

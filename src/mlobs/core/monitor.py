@@ -37,6 +37,7 @@ _SLOW_LEAST: Final = 0.005
 _SPANS_A_FOLD: Final = 20  # made after the fact, for errors and slow calls
 _SPANS_A_SECOND: Final = 5  # begun by our own countdown: a live span costs its call as much as fifty without
 _ALONE_A_FOLD: Final = 50
+_POLLED: Final = 4096  # calls whose GPU time is not known yet
 
 
 class Failure(NamedTuple):
@@ -177,13 +178,14 @@ class Monitor:
         ring = self.ring
         took = drain(ring.took)
         rare = [Record(*record) for record in drain(ring.rare)]
-        if not took and not rare:
+        gpu = self._gpu()
+        if not took and not rare and not gpu:
             return 0
         self._ended += len(took) + len(rare)
         sampled = drain(ring.sampled)
         sampled.extend((record.cpu, record.took) for record in rare if record.cpu >= 0)
         duration = sum(took) + sum(record.took for record in rare)
-        self.work.fold(duration, sampled, drain(ring.pooled), drain(ring.gpu), self._settings)
+        self.work.fold(duration, sampled, drain(ring.pooled), gpu, self._settings)
         self._durations_of(None)[0].add([ns * 1e-9 for ns in took])
         kept = drain(ring.kept)
         self._take(kept)
@@ -192,6 +194,27 @@ class Monitor:
         self._fold_rare(rare, after)
         self._adapt(len(took) + len(rare), now)
         return len(took) + len(rare)
+
+    def _gpu(self) -> list[float]:
+        """Seconds of GPU time that calls reported; those that the GPU has not finished are asked again."""
+        ring = self.ring
+        waiting: list[Callable[[], float | None]] = []
+        for finished in drain(ring.polled):
+            try:
+                seconds = finished()
+            except Exception as error:  # noqa: BLE001 - an integration's, or a device that is gone
+                self.guard.error("gpu", error)
+                continue
+            if seconds is None:
+                waiting.append(finished)
+            elif 0 <= seconds < math.inf:
+                ring.gpu.append(seconds)
+            else:
+                self.guard.drop("gpu_time")
+        if len(waiting) > _POLLED:
+            self.guard.drop("gpu_pending", len(waiting) - _POLLED)
+        ring.polled[:0] = waiting[:_POLLED]
+        return drain(ring.gpu)
 
     def _durations_of(self, error: str | None) -> tuple[Histogram, Attributes]:
         found = self._durations.get(error)

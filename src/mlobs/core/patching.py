@@ -10,20 +10,23 @@ import weakref
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+from mlobs.core.callers import Caller, Serving
 from mlobs.core.hooked import Hooked, Method, Suppressed, Switch
 from mlobs.core.model import Identity
 from mlobs.core.registry import Registration
 from mlobs.core.requests import Requests
 from mlobs.errors import MlobsError
+from mlobs.integration import Reading
 from mlobs.profile import Profile
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
 
     from mlobs.core.registry import Registry
     from mlobs.core.runtime import Runtime
 
 _ABSENT: Final = object()
+AS_IT_IS: Final = Reading()
 _BESIDE: Final = ".profile.json"
 
 
@@ -45,9 +48,14 @@ class Patches:
 
     # ── the contract ────────────────────────────────────────────────────────────────────────────────────────────────
 
-    def observe(self, owner: type, name: str) -> None:
+    def observe(self, owner: type, name: str, reading: Reading = AS_IT_IS, *, inherited: bool = False) -> None:
         """See `mlobs.integration.Hooks`."""
-        self._hook(owner, name, lambda original: Method(original, self._switch, name, self._runtime, self._registry))
+        told = reading if reading.operation else reading._replace(operation=name)
+
+        def make(original: Callable[..., Any]) -> Hooked:
+            return Method(original, self._switch, told, self._runtime, self._registry)
+
+        self._hook(owner, name, make, inherited=inherited)
 
     def suppress(self, owner: Any, name: str) -> None:  # noqa: ANN401 - a class or a module
         """See `mlobs.integration.Hooks`."""
@@ -97,6 +105,14 @@ class Patches:
         except Exception as error:  # noqa: BLE001 - ours; the model is loaded all the same
             self._runtime.guard.error("hook", error)
 
+    def caller(self) -> Caller:
+        """See `mlobs.integration.Hooks`."""
+        return Caller.now()
+
+    def serving(self, callers: Sequence[Any], rows: Sequence[int] | None = None) -> Serving:
+        """See `mlobs.integration.Hooks`."""
+        return Serving(callers, rows)
+
     def asgi(self, owner: type, name: str = "__call__") -> None:
         """See `mlobs.integration.Hooks`."""
         self._serve(owner, name, self._requests.asgi)
@@ -126,10 +142,17 @@ class Patches:
         if inspect.isfunction(found):
             self.replace(owner, name, functools.wraps(found)(wrap(found, position=1)))
 
-    def _hook(self, owner: Any, name: str, make: Callable[[Callable[..., Any]], Hooked]) -> None:  # noqa: ANN401 - a class or a module
-        found = vars(owner).get(name)
+    def _hook(
+        self,
+        owner: Any,  # noqa: ANN401 - a class or a module
+        name: str,
+        make: Callable[[Callable[..., Any]], Hooked],
+        *,
+        inherited: bool = False,
+    ) -> None:
+        found = inspect.getattr_static(owner, name, None) if inherited else vars(owner).get(name)
         function = found if inspect.isfunction(found) else getattr(found, "fn", None)
-        if not inspect.isfunction(function) or getattr(function, "__mlobs__", False) or _is_lazy(function):
+        if not inspect.isfunction(function) or getattr(function, "__mlobs__", False):
             return
         hooked = make(function)
         stand_in = hooked.stand_in()
@@ -154,15 +177,6 @@ def _family(base: type) -> Iterator[type]:
             if below not in seen:
                 seen.add(below)
                 waiting.append(below)
-
-
-def _is_lazy(function: Callable[..., Any]) -> bool:
-    """Whether a call only makes a coroutine or generator."""
-    return (
-        inspect.iscoroutinefunction(function)
-        or inspect.isgeneratorfunction(function)
-        or inspect.isasyncgenfunction(function)
-    )
 
 
 def _beside(file: Path) -> Path | None:

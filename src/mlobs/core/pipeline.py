@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from mlobs.core.model import Model
     from mlobs.core.monitor import Monitor
     from mlobs.core.outcomes import Outcomes
+    from mlobs.core.reports import Reports
     from mlobs.core.state import State
     from mlobs.otel.exporter import Exporter
 
@@ -242,7 +243,11 @@ class Pipeline:
         self._fold()
         points: list[Points] = []
         with state.counting:
-            sources: list[Model | Monitor] = [*state.models.values(), *state.monitors.values()]
+            sources: list[Model | Monitor | Reports] = [
+                *state.models.values(),
+                *state.monitors.values(),
+                state.reports,
+            ]
             for source in sources:
                 try:
                     points.extend(source.collect())

@@ -77,6 +77,7 @@ class Ring:
         self.sampled: list[tuple[int, int]] = []  # ns of CPU, ns of duration
         self.pooled: list[tuple[int, int]] = []  # ns of CPU of other threads, ns of duration
         self.gpu: list[float] = []  # seconds
+        self.polled: list[Callable[[], float | None]] = []  # each says its seconds once the GPU is done
         self.rare: list[Any] = []
         self._calls = calls
         self._limit = min(calls, _AT_FIRST)

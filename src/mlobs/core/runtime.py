@@ -13,10 +13,12 @@ from mlobs.core.folder import Folder
 from mlobs.core.guard import Guard
 from mlobs.core.outcomes import Outcomes
 from mlobs.core.pipeline import Pipeline
+from mlobs.core.reports import Reports
 from mlobs.core.settings import Settings, from_environment
 from mlobs.core.state import State
 from mlobs.core.termination import Termination
 from mlobs.core.tracing import Tracing
+from mlobs.otel.points import NO_ATTRIBUTES
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -113,7 +115,7 @@ class Runtime(State):
     def isolated(self, settings: Settings, clock: Callable[[], float]) -> Iterator[None]:
         """Other settings, no models and another clock, until the block ends; for tests."""
         before = (self._settings, self.clock, self.models, self.monitors, self.guard)
-        judged = (self.objectives, self.hands, self.outcomes)
+        judged = (self.objectives, self.hands, self.outcomes, self.reports)
         configured, self._configured = self._configured, True
         self.shutdown(0)
         self._settings, self.clock, self.models, self.monitors = settings, clock, {}, {}
@@ -121,13 +123,14 @@ class Runtime(State):
         self.guard.strict = before[-1].strict
         self.objectives, self.hands = {}, False
         self.outcomes = Outcomes(self)
+        self.reports = Reports(NO_ATTRIBUTES, self.guard)
         self._renew()
         try:
             yield
         finally:
             self.shutdown(0)
             self._settings, self.clock, self.models, self.monitors, self.guard = before
-            self.objectives, self.hands, self.outcomes = judged
+            self.objectives, self.hands, self.outcomes, self.reports = judged
             self._configured = configured
             self._renew()
 

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from mlobs.columns import Block
+    from mlobs.otel.instrument import Instrument
     from mlobs.release.objective import Objective
 
 _BINS: Final = tuple(Attributes((names.BIN, key)) for key in scores.KEYS)
@@ -75,7 +76,7 @@ def promised(counts: NDArray[np.int64], objective: Objective) -> dict[str, float
     return {name: one.value for name, one in found.items() if one is not None}
 
 
-def measures(instrument: names.Instrument, attributes: Attributes, values: dict[str, float]) -> Iterator[Points]:
+def measures(instrument: Instrument, attributes: Attributes, values: dict[str, float]) -> Iterator[Points]:
     """One point a measure."""
     if values:
         each = [Attributes((names.MEASURE, name)) for name in values]

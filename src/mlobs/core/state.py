@@ -11,8 +11,10 @@ from mlobs.core.budget import Budget
 from mlobs.core.guard import Guard
 from mlobs.core.model import Identity, Model
 from mlobs.core.monitor import Monitor
+from mlobs.core.reports import Reports
 from mlobs.core.settings import Settings, from_environment
 from mlobs.otel.deltas import Deltas
+from mlobs.otel.points import NO_ATTRIBUTES
 from mlobs.resource import Resources
 
 if TYPE_CHECKING:
@@ -51,6 +53,7 @@ class State(ABC):
         self.forked = forked
         self.instance: str | None = None
         self.deltas = Deltas()
+        self.reports = Reports(NO_ATTRIBUTES, self.guard)  # of no model
         self.fold_seconds = 0.0
         self.export_seconds = 0.0
         self.budget.renew()

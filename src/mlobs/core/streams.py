@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Awaitable, Callable, Generator
 
     from mlobs.core.branches import Branches
-    from mlobs.core.locate import Locate
+    from mlobs.core.locate import Where
     from mlobs.core.monitor import Monitor
     from mlobs.core.tracing import Tracing
 
@@ -24,7 +24,7 @@ def wrap_generator(
     function: Callable[..., Generator[Any, Any, Any]],
     monitor: Monitor,
     tracing: Tracing,
-    locate: Locate,
+    where: Where,
     branches: Branches | None,
 ) -> Callable[..., Any]:
     """A generator function, observed; send, throw, close and the returned value work as without mlobs."""
@@ -37,7 +37,7 @@ def wrap_generator(
             if branches is not None:
                 return (yield from branches.find(within)(*args, **kwargs))
         generator = function(*args, **kwargs)
-        call = Call(monitor, tracing, locate, args, kwargs)
+        call = Call(monitor, tracing, where, args, kwargs)
         resume: Callable[..., Any] = generator.send
         given: Any = None
         while True:
@@ -78,7 +78,7 @@ def wrap_async_generator(
     function: Callable[..., AsyncGenerator[Any, Any]],
     monitor: Monitor,
     tracing: Tracing,
-    locate: Locate,
+    where: Where,
     branches: Branches | None,
 ) -> Callable[..., Any]:
     """An asynchronous generator function, observed likewise."""
@@ -90,7 +90,7 @@ def wrap_async_generator(
         varied = branches if type(within) is Variant and not monitor.off else None
         generator = (function if varied is None else varied.find(within))(*args, **kwargs)
         passed = varied is not None or monitor.off or (within and type(within) is not Variant)
-        call = None if passed else Call(monitor, tracing, locate, args, kwargs)
+        call = None if passed else Call(monitor, tracing, where, args, kwargs)
         resume: Callable[..., Awaitable[Any]] = generator.asend
         given: Any = None
         while True:
@@ -127,3 +127,28 @@ def wrap_async_generator(
                 resume = generator.athrow
 
     return observed
+
+
+def driving(function: Callable[..., AsyncGenerator[Any, Any]]) -> Callable[..., AsyncGenerator[Any, Any]]:
+    """An asynchronous generator function that only runs what ``function`` returns: for who asks what kind it is."""
+
+    async def driven(*args: Any, **kwargs: Any) -> AsyncGenerator[Any, Any]:
+        generator = function(*args, **kwargs)
+        resume: Callable[..., Awaitable[Any]] = generator.asend
+        given: Any = None
+        while True:
+            try:
+                item = await resume(given)
+            except StopAsyncIteration:
+                return
+            try:
+                given = yield item
+                resume = generator.asend
+            except GeneratorExit:
+                await generator.aclose()
+                raise
+            except BaseException as error:  # noqa: BLE001 - thrown in by the consumer, for the generator to handle
+                given = error
+                resume = generator.athrow
+
+    return driven

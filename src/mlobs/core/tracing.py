@@ -14,11 +14,13 @@ import traceback
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from opentelemetry import context as otel_context
 from opentelemetry import trace
 from opentelemetry.trace import SpanKind, Status, StatusCode
 
 from mlobs import columns
 from mlobs.core import again
+from mlobs.core.callers import Crowd
 from mlobs.core.inside import INSIDE, Variant
 from mlobs.core.ring import Left, Part
 from mlobs.otel import names
@@ -51,32 +53,58 @@ class Tracing:
     def begin(self, monitor: Monitor, ordinal: int) -> tuple[Span | None, bool]:
         """A live span for this call or None, and whether it shall have one after the fact."""
         self._wake()
+        current = trace.get_current_span()
+        crowd = current if type(current) is Crowd else None
+        if crowd is not None:
+            crowd.queued(monitor.model.reports)
         if monitor.spanless:
             return None, False
-        current = trace.get_current_span()
-        if current is trace.INVALID_SPAN:
+        if current is trace.INVALID_SPAN or (crowd is not None and not crowd.contexts):
             wanted = monitor.counts_down and not ordinal % monitor.span_every
             if wanted and not self._spans().ready:
                 return None, True  # the SDK is still being loaded, and no caller shall wait for it
+        elif crowd is not None:
+            wanted = crowd.sampled
         else:
             context = current.get_span_context()
             # a remote parent is sampled but not recording here: the request began in another process
             wanted = current.is_recording() or (context.is_valid and context.trace_flags.sampled)
         if not wanted:
             return None, False
-        span = self._start(monitor, None)
+        span = self._start(monitor, None, crowd)
+        if crowd is not None:
+            crowd.link(span)
         within = INSIDE.get()
         if type(within) is Variant:
             span.set_attributes(dict(within.flag))
         return (span, False) if span.is_recording() else (None, False)
 
-    def _start(self, monitor: Monitor, start: int | None) -> Span:
+    def _start(self, monitor: Monitor, start: int | None, crowd: Crowd | None = None) -> Span:
         return self._spans().tracer.start_span(
             sendable(f"{monitor.operation} {monitor.model.identity.name}"),
+            context=None if crowd is None else crowd.parent,
+            links=None if crowd is None else crowd.links,
             kind=SpanKind.INTERNAL,
             attributes=dict(monitor.attributes.items()),
             start_time=start,
         )
+
+    def stage(self, name: str) -> Callable[[BaseException | None], None] | None:
+        """Begin the span of a stage where a span is being recorded; what ends it comes back."""
+        if not trace.get_current_span().is_recording():
+            return None
+        span = self._spans().tracer.start_span(sendable(name), kind=SpanKind.INTERNAL, attributes={names.STAGE: name})
+        token = otel_context.attach(trace.set_span_in_context(span))
+
+        def end(error: BaseException | None) -> None:
+            otel_context.detach(token)
+            if error is not None:
+                kind = sendable(type(error).__qualname__)
+                span.set_attribute(names.ERROR_TYPE, kind)
+                span.set_status(Status(StatusCode.ERROR, kind))
+            span.end()
+
+        return end
 
     def end(self, monitor: Monitor, record: Record, violations: int | None) -> Span | None:
         """Finish the span of a folded record, or make one after the fact."""

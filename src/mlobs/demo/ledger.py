@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from opentelemetry.proto.metrics.v1.metrics_pb2 import HistogramDataPoint, Metric, NumberDataPoint
 
     from mlobs.demo.totals import Bins
+    from mlobs.otel.instrument import Instrument
 
     Value = float | Durations
 
@@ -108,7 +109,7 @@ class _Process:
     def sum(self, name: str) -> float:
         return sum(value for _, _, value in self._values(name) if not isinstance(value, Durations))
 
-    def by(self, instrument: names.Instrument, *keys: str) -> Counter[tuple[str, ...]]:
+    def by(self, instrument: Instrument, *keys: str) -> Counter[tuple[str, ...]]:
         """The numbers of a metric, added up by the values of some of its attributes."""
         found: Counter[tuple[str, ...]] = Counter()
         for attributes, _, value in self._values(instrument.name):
@@ -149,10 +150,10 @@ class _Process:
 
 
 def _worth(processes: list[_Process]) -> Worth:
-    def by(instrument: names.Instrument, *keys: str) -> Counter[tuple[str, ...]]:
+    def by(instrument: Instrument, *keys: str) -> Counter[tuple[str, ...]]:
         return sum((process.by(instrument, *keys) for process in processes), Counter())
 
-    def total(*instruments: names.Instrument) -> float:
+    def total(*instruments: Instrument) -> float:
         return sum(process.sum(instrument.name) for process in processes for instrument in instruments)
 
     promised, truths = by(names.PREDICTION_SCORE, names.BIN), by(names.OUTCOME_SCORE, names.ACTUAL, names.BIN)

@@ -20,14 +20,14 @@ from mlobs.sketch import scores
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from mlobs.otel.names import Instrument
+    from mlobs.otel.instrument import Instrument
     from mlobs.profile import Feature, Profile
 
 Part = Literal["serving", "features", "drift", "outcomes", "machine", "mlobs itself"]
 Pairs = tuple[tuple[str, str], ...]
 
-REASONS: Final = 32  # for which mlobs leaves something out, or a truth is not joined
-PLACES: Final = 20  # inside mlobs where something can fail
+REASONS: Final = 40  # for which mlobs leaves something out, or a truth is not joined
+PLACES: Final = 32  # inside mlobs where something can fail
 DELAYS: Final = 16  # bounds of mlobs.outcome.delay
 _KINDS: Final = ("missing_column", "extra_column", "order", "dtype")
 _MEASURES: Final = ("accuracy", "f1", "auc")

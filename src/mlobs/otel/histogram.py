@@ -13,7 +13,7 @@ from mlobs.otel import points
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from mlobs.otel.names import Instrument
+    from mlobs.otel.instrument import Instrument
 
 
 class Histogram:

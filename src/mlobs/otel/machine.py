@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from typing import Final
 
-from mlobs.otel.names import ERROR_TYPE, REASON, Instrument
+from mlobs.otel.instrument import Instrument
+from mlobs.otel.names import ERROR_TYPE, REASON
 
 # ── attributes ──────────────────────────────────────────────────────────────────────────────────────────────────────
 

@@ -19,12 +19,13 @@ if TYPE_CHECKING:
 
     from opentelemetry.sdk.resources import Resource
 
+    from mlobs.otel.instrument import Instrument
     from mlobs.otel.points import Collected, Exponential, Points
 
 
 def metrics_data(collected: Collected, resource: Resource, *, delta: bool = False) -> sdk.MetricsData:
     """Everything collected, as a reader of the SDK would hand it to an exporter."""
-    grouped: dict[names.Instrument, list[Any]] = {}
+    grouped: dict[Instrument, list[Any]] = {}
     for points in collected.points:
         grouped.setdefault(points.instrument, []).extend(_data_points(points, collected))
     temporality = sdk.AggregationTemporality.DELTA if delta else sdk.AggregationTemporality.CUMULATIVE
@@ -41,7 +42,7 @@ def metrics_data(collected: Collected, resource: Resource, *, delta: bool = Fals
     return sdk.MetricsData([sdk.ResourceMetrics(resource=resource, scope_metrics=[scope], schema_url="")])
 
 
-def _data(instrument: names.Instrument, points: list[Any], temporality: sdk.AggregationTemporality) -> Any:  # noqa: ANN401 - the SDK's union
+def _data(instrument: Instrument, points: list[Any], temporality: sdk.AggregationTemporality) -> Any:  # noqa: ANN401 - the SDK's union
     if instrument.kind == "gauge":
         return sdk.Gauge(points)
     if instrument.kind == "histogram":

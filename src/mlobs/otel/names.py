@@ -7,7 +7,9 @@ OTLP, the Collector and a direct scrape agreeing on names: durations are in ``s`
 
 from __future__ import annotations
 
-from typing import Final, Literal, NamedTuple
+from typing import Final
+
+from mlobs.otel.instrument import Instrument
 
 # ── attributes ──────────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -32,6 +34,11 @@ KPI: Final = "kpi"
 CURRENCY: Final = "currency"
 HARDWARE: Final = "hardware"
 CANARY_ID: Final = "canary.id"
+STAGE: Final = "stage"
+
+# of generations, as OpenTelemetry's conventions for generative models name them
+GENERATION_OPERATION: Final = "gen_ai.operation.name"
+TOKEN_TYPE: Final = "gen_ai.token.type"  # noqa: S105 - a kind of token, no secret
 
 # on spans of calls whose variant a feature flag chose, as OpenTelemetry names them
 FLAG_KEY: Final = "feature_flag.key"
@@ -73,6 +80,10 @@ ATTRIBUTES: Final[dict[str, str]] = {
     KPI: "What a business event is called; `prediction` for what the cost matrix says a prediction was worth.",
     CURRENCY: "The currency's three letters (ISO 4217).",
     HARDWARE: "`cpu` or `gpu`: what was paid for.",
+    STAGE: "A part of a prediction: `queue`, `preprocess`, `inference`, `postprocess`, or the user's own; at most 50 a model, the "
+    "rest are `_OTHER`.",
+    GENERATION_OPERATION: "`text_completion`.",
+    TOKEN_TYPE: "`input` for tokens of the prompt, `output` for those of the answer.",
     CANARY_ID: "Which run of `mlobs doctor` sent the canary.",
     ROWS: "On spans: how many rows the call had.",
     FEATURES: "On spans: how many features a row had.",
@@ -91,19 +102,6 @@ ATTRIBUTES: Final[dict[str, str]] = {
 }
 
 # ── metrics ─────────────────────────────────────────────────────────────────────────────────────────────────────────
-
-InstrumentKind = Literal["counter", "updowncounter", "gauge", "histogram", "exponential"]
-
-
-class Instrument(NamedTuple):
-    """One metric of the contract; ``attributes`` are those it carries beside its model's."""
-
-    name: str
-    kind: InstrumentKind
-    unit: str
-    description: str
-    attributes: tuple[str, ...] = ()
-
 
 _MODEL: Final = (MODEL_NAME, MODEL_VERSION, MODEL_VARIANT)
 _CALL: Final = (*_MODEL, MODEL_OPERATION)
@@ -326,6 +324,42 @@ MODEL_MEMORY_PEAK: Final = Instrument(
     "By",
     "The process' peak of physical memory, where one model version is all that it serves: nobody else can have used it.",
     _MODEL,
+)
+MODEL_GPU_MEMORY_PEAK: Final = Instrument(
+    "mlobs.model.gpu.memory.peak",
+    "gauge",
+    "By",
+    "The most GPU memory that tensors had allocated during a call of the model, as far as it is known.",
+    _MODEL,
+)
+STAGE_DURATION: Final = Instrument(
+    "mlobs.stage.duration",
+    "histogram",
+    "s",
+    "How long a stage of predictions took: what `mlobs.stage` encloses, and what servers tell of their queues. Outside of a "
+    "prediction a stage that names no model has no model's attributes.",
+    (*_MODEL, STAGE),
+)
+TOKEN_USAGE: Final = Instrument(
+    "gen_ai.client.token.usage",
+    "histogram",
+    "{token}",
+    "Tokens of a generation, as OpenTelemetry's conventions for generative models define it.",
+    (*_MODEL, GENERATION_OPERATION, TOKEN_TYPE),
+)
+TIME_TO_FIRST_TOKEN: Final = Instrument(
+    "gen_ai.server.time_to_first_token",
+    "histogram",
+    "s",
+    "From the beginning of a generation to its first token.",
+    (*_MODEL, GENERATION_OPERATION),
+)
+TIME_PER_OUTPUT_TOKEN: Final = Instrument(
+    "gen_ai.server.time_per_output_token",
+    "histogram",
+    "s",
+    "The mean time of each token of a generation after the first.",
+    (*_MODEL, GENERATION_OPERATION),
 )
 SDK_DROPPED: Final = Instrument(
     "mlobs.sdk.dropped", "counter", "{item}", "Rows, spans or calls whose data mlobs did not take in, by reason.",

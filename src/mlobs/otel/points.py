@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from mlobs.otel.names import Instrument
+    from mlobs.otel.instrument import Instrument
 
 
 LONGEST: Final = 500

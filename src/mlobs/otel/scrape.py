@@ -17,7 +17,7 @@ from mlobs.otel.points import Histogram, Numbers
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
-    from mlobs.otel.names import Instrument
+    from mlobs.otel.instrument import Instrument
     from mlobs.otel.points import Attributes, Collected
 
 _UNITS: Final = {"s": "seconds", "By": "bytes", "1": "ratio", "W": "watts", "J": "joules", "Cel": "celsius"}

@@ -22,6 +22,7 @@ from mlobs.otel.points import Exponential, Histogram, Numbers, sendable
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
+    from mlobs.otel.instrument import Instrument
     from mlobs.otel.points import Attributes, Collected, Exemplar, Points
 
 # tags: field number << 3 | wire type
@@ -42,7 +43,7 @@ _EXPONENTIAL_ATTRIBUTES: Final = b"\x0a"
 def encode(collected: Collected, resource: Mapping[str, Any], *, delta: bool = False) -> bytes:
     """The request's bytes; ``delta`` says that counters and histograms are deltas since ``collected.start``."""
     times = _START_AND_TIME.pack(b"\x11", collected.start_unix_nano, b"\x19", collected.time_unix_nano)
-    metrics: dict[names.Instrument, list[bytes]] = {}
+    metrics: dict[Instrument, list[bytes]] = {}
     for points in collected.points:
         metrics.setdefault(points.instrument, []).extend(_points(points, times, collected))
     body = b"".join(_field(b"\x12", _metric(instrument, data, delta=delta)) for instrument, data in metrics.items())
@@ -51,7 +52,7 @@ def encode(collected: Collected, resource: Mapping[str, Any], *, delta: bool = F
     return _field(b"\x0a", about + _field(b"\x12", scope + body))
 
 
-def _metric(instrument: names.Instrument, points: Iterable[bytes], *, delta: bool) -> bytes:
+def _metric(instrument: Instrument, points: Iterable[bytes], *, delta: bool) -> bytes:
     head = pb.Metric(name=instrument.name, description=instrument.description, unit=instrument.unit)
     data = b"".join(_field(b"\x0a", point) for point in points)
     if instrument.kind == "counter":

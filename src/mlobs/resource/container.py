@@ -16,7 +16,7 @@ from mlobs.resource.reading import content, number, table, whole
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from mlobs.otel.names import Instrument
+    from mlobs.otel.instrument import Instrument
     from mlobs.otel.points import Points
     from mlobs.resource.growth import Growth
 

@@ -15,7 +15,7 @@ from mlobs.resource.nvml import LostError, Nvml, load
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from mlobs.otel.names import Instrument
+    from mlobs.otel.instrument import Instrument
     from mlobs.otel.points import Points
     from mlobs.resource.growth import Growth
     from mlobs.resource.nvml import Gpu

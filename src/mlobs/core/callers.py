@@ -1,0 +1,159 @@
+"""Who waits for a prediction that runs elsewhere: requests whose rows a server collects into one batch, or queues for a worker.
+
+The batch runs in a context of its own, under no request's span: with one caller it is a child of that one's span, with
+several a root that links to all of theirs, and each of these, as long as it is open in this process, links back.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from opentelemetry import context as otel_context
+from opentelemetry import trace
+from opentelemetry.trace import INVALID_SPAN_CONTEXT, Link, NonRecordingSpan, SpanContext, TraceFlags
+
+from mlobs.core.inside import INSIDE, KEPT, REQUEST, Handed, Variant
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from types import TracebackType
+
+    from opentelemetry.context import Context
+    from opentelemetry.trace import Span
+
+    from mlobs.core.reports import Reports
+
+
+class Caller:
+    """One who waits: its span, since when, and what its context knows. Pickled, it is the name of its span and the time."""
+
+    __slots__ = ("context", "inside", "request", "since", "span")
+
+    def __init__(self, ids: tuple[int, int, int] | None, since: int, inside: object) -> None:
+        self.context = None
+        if ids is not None:
+            self.context = SpanContext(ids[0], ids[1], is_remote=True, trace_flags=TraceFlags(ids[2]))
+        self.since = since  # ns since the epoch: another process may be asked
+        self.inside = inside
+        self.span: Span | None = None
+        self.request: list[Handed] | None = None
+
+    @classmethod
+    def now(cls) -> Caller:
+        """Whoever runs here."""
+        within = INSIDE.get()
+        found = cls(None, time.time_ns(), within if type(within) is Variant else bool(within))
+        span = trace.get_current_span()
+        if span is not trace.INVALID_SPAN:
+            context = span.get_span_context()
+            found.context = context if context.is_valid else None
+            found.span = span if span.is_recording() else None
+        found.request = REQUEST.get()
+        return found
+
+    def __reduce__(self) -> tuple[type[Caller], tuple[Any, ...]]:
+        context = self.context
+        ids = None if context is None else (context.trace_id, context.span_id, int(context.trace_flags))
+        return Caller, (ids, self.since, self.inside)
+
+
+class Crowd(NonRecordingSpan):
+    """Stands where the current span would: whose prediction runs here."""
+
+    def __init__(self, callers: Sequence[Caller]) -> None:
+        super().__init__(INVALID_SPAN_CONTEXT)
+        self.callers = tuple(callers)
+        self.contexts = [caller.context for caller in callers if caller.context is not None]
+        self._told = False
+
+    @property
+    def sampled(self) -> bool:
+        """Whether the trace of one of them is recorded."""
+        return any(context.trace_flags.sampled for context in self.contexts)
+
+    @property
+    def parent(self) -> Context:
+        """The context for the span of their prediction."""
+        if len(self.callers) == 1 and self.contexts:
+            return trace.set_span_in_context(NonRecordingSpan(self.contexts[0]), otel_context.Context())
+        return otel_context.Context()
+
+    @property
+    def links(self) -> list[Link]:
+        """From the prediction's span to theirs."""
+        return [] if len(self.callers) == 1 else [Link(context) for context in self.contexts]
+
+    def queued(self, reports: Reports) -> None:
+        """Say once how long each of them has waited."""
+        if not self._told:
+            self._told = True
+            now = time.time_ns()
+            for caller in self.callers:
+                reports.stage("queue", max(0, now - caller.since) * 1e-9)
+
+    def link(self, span: Span) -> None:
+        """From their spans to the prediction's."""
+        if len(self.callers) > 1:
+            context = span.get_span_context()
+            for caller in self.callers:
+                if caller.span is not None and caller.span.is_recording():
+                    caller.span.add_link(context)
+
+
+def alone() -> bool:
+    """Whether what runs here is under nobody's span."""
+    current = trace.get_current_span()
+    return current is trace.INVALID_SPAN or (type(current) is Crowd and not current.contexts)
+
+
+class Serving:
+    """A block in which whatever is predicted is predicted for these callers; ``rows`` are how many each of them gave.
+
+    In a context of its own: what its callers' contexts hold does not reach the block, apart from what they agree on, a
+    variant or being inside of an observed call.
+    """
+
+    def __init__(self, callers: Sequence[Caller], rows: Sequence[int] | None = None) -> None:
+        self._crowd = Crowd(callers)
+        self._rows = [1] * len(callers) if rows is None else list(rows)
+        self._calls: list[Handed] = []
+
+    def __enter__(self) -> None:
+        self._tokens = (
+            otel_context.attach(trace.set_span_in_context(self._crowd, otel_context.Context())),
+            INSIDE.set(_agreed(self._crowd.callers)),
+            REQUEST.set(self._calls),
+        )
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        attached, inside, request = self._tokens
+        REQUEST.reset(request)
+        INSIDE.reset(inside)
+        otel_context.detach(attached)
+        for handed in self._calls:
+            self._deal(handed)
+
+    def _deal(self, handed: Handed) -> None:
+        """Give each caller's request its part of an answer, for its ticket."""
+        answer, callers = handed.answer, self._crowd.callers
+        whole = len(callers) == 1
+        if not whole and (not isinstance(answer, (list, tuple, np.ndarray)) or len(answer) != sum(self._rows)):
+            return
+        first = 0
+        for caller, rows in zip(callers, self._rows, strict=True):
+            request = caller.request
+            if request is not None and len(request) < KEPT:
+                request.append(handed if whole else handed._replace(answer=answer[first : first + rows]))
+            first += rows
+
+
+def _agreed(callers: Sequence[Caller]) -> object:
+    """What INSIDE is for what they have asked for: a part of their observed calls, or of their variant."""
+    first = callers[0].inside if callers else False
+    if type(first) is Variant:
+        return first if all(getattr(one.inside, "name", None) == first.name for one in callers) else False
+    return bool(callers) and all(one.inside is True for one in callers)
