@@ -11,11 +11,15 @@ import struct
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 
 import pytest
 from tests.sink import running
+
+from mlobs.otel.endpoint import Endpoint
+from mlobs.otel.http import Http
 
 SCRIPT = """
 import sys
@@ -74,6 +78,18 @@ def promise(client: socket.socket, over: threading.Event) -> None:
     over.wait()
 
 
+def headless(client: socket.socket, over: threading.Event) -> None:
+    """Say that all is well, and hang up before it has been said."""
+    client.recv(65536)
+    client.sendall(b"HTTP/1.1 200 OK\r\nContent-Type: application/x-protobuf\r\n")
+
+
+def short(client: socket.socket, over: threading.Event) -> None:
+    """Say that all is well, and hang up amid the body."""
+    client.recv(65536)
+    client.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nmore")
+
+
 @contextmanager
 def full() -> Iterator[tuple[int, threading.Event]]:
     """A port whose queue of connections is full: connecting takes until the caller gives up."""
@@ -119,7 +135,15 @@ def behaving(behave: Behave) -> Iterator[tuple[int, threading.Event]]:
         server.close()
 
 
-ILLS = {"drips": drip, "reads nothing": deaf, "hangs up": cut, "closes its half": shut, "promises": promise}
+ILLS = {
+    "drips": drip,
+    "reads nothing": deaf,
+    "hangs up": cut,
+    "closes its half": shut,
+    "promises": promise,
+    "cuts its headers": headless,
+    "cuts its answer": short,
+}
 
 
 @pytest.mark.parametrize("ill", [*ILLS, "is full"])
@@ -150,3 +174,13 @@ def test_no_call_waits_and_no_count_is_lost(ill: str) -> None:
     assert max(float(worst) for _, worst in answers) < 1  # an export takes up to four seconds here
     assert sink.calls(delta=True) == sum(calls)
     assert said.count("cannot send its metrics") == (ill != "is full")  # there the first try gets through in the end
+
+
+def test_an_answer_that_drips_ends_in_time() -> None:
+    """Each byte comes soon enough, the answer does not: the export gives up when its time is over."""
+    with behaving(drip) as (port, _):
+        http = Http(Endpoint.of({}, "metrics", base=f"http://127.0.0.1:{port}"))
+        began = time.monotonic()
+        answer = http.post(b"", 0.5)
+        assert 0.4 < time.monotonic() - began < 10
+    assert (answer.delivered, answer.retryable) == (False, True)

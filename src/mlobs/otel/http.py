@@ -10,11 +10,13 @@ import zlib
 from typing import TYPE_CHECKING, Final
 
 from mlobs.otel.answer import Answer
+from mlobs.otel.connection import handlers, whole
 
 if TYPE_CHECKING:
     from mlobs.otel.endpoint import Endpoint
 
 _RETRYABLE: Final = frozenset({408, 429, 502, 503, 504})  # 408 beside the specification's four: a slow proxy
+_MOST: Final = 65536  # bytes of an answer
 _UNAUTHORISED: Final = frozenset({401, 403})
 _NOT_FOUND: Final = 404
 _MOVED: Final = range(300, 400)
@@ -37,10 +39,8 @@ def trust(endpoint: Endpoint) -> ssl.SSLContext:
 
 def opener(endpoint: Endpoint) -> urllib.request.OpenerDirector:
     """What requests to an endpoint are sent with. Raises OSError where a certificate cannot be read."""
-    handlers: list[urllib.request.BaseHandler] = [_Stay()]
-    if endpoint.url.startswith("https:"):
-        handlers.append(urllib.request.HTTPSHandler(context=trust(endpoint)))
-    return urllib.request.build_opener(*handlers)
+    secure = endpoint.url.startswith("https:")
+    return urllib.request.build_opener(_Stay(), *handlers((lambda: trust(endpoint)) if secure else None))
 
 
 class Http:
@@ -59,7 +59,10 @@ class Http:
             self._headers["Content-Encoding"] = endpoint.compression
 
     def post(self, body: bytes, timeout: float) -> Answer:
-        """Send once; ``timeout`` seconds a socket operation, never longer than the endpoint's own. Never raises."""
+        """Send once; ``timeout`` seconds each for connecting, sending and the answer, never longer than the endpoint's own.
+
+        Never raises.
+        """
         if self.endpoint.compression == "gzip":
             body = gzip.compress(body, compresslevel=6)
         elif self.endpoint.compression == "deflate":
@@ -71,7 +74,7 @@ class Http:
         try:
             request = urllib.request.Request(url, data=body, headers=self._headers, method="POST")  # noqa: S310 - the operator's own endpoint
             with self._opener.open(request, timeout=timeout) as response:
-                return Answer(delivered=True, body=response.read(65536))
+                return Answer(delivered=True, body=whole(response, _MOST))
         except urllib.error.HTTPError as error:
             error.close()
             cure = "Check what listens there."
