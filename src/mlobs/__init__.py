@@ -1,6 +1,18 @@
 """Observability for models in production, on OpenTelemetry."""
 
-from mlobs.api import asgi, configure, drift, flush, instrument, observe, register, shutdown, uninstrument, wsgi
+from mlobs.api import (
+    asgi,
+    configure,
+    drift,
+    flush,
+    instrument,
+    integrations,
+    observe,
+    register,
+    shutdown,
+    uninstrument,
+    wsgi,
+)
 from mlobs.errors import ConfigurationError, MissingDependencyError, MlobsError, ProfileError, UnreadableError
 from mlobs.feedback import business, gpu_time, objective, outcome, quality, remember, ticket, tickets, variant
 from mlobs.profile import Profile
@@ -24,6 +36,7 @@ __all__ = [
     "flush",
     "gpu_time",
     "instrument",
+    "integrations",
     "objective",
     "observe",
     "outcome",

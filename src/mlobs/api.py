@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from mlobs.core import again
 from mlobs.core.calls import wrap
-from mlobs.core.integrations import Integrations
+from mlobs.core.integrations import Integrations, Status
 from mlobs.core.locate import Inputs, locate
 from mlobs.core.model import Identity
 from mlobs.core.registry import Registration, Registry
@@ -37,7 +37,7 @@ WSGI = Callable[[Any, Any], Iterable[bytes]]
 runtime = Runtime()
 again.settle(runtime)
 registry = Registry()
-integrations = Integrations(runtime, registry)
+_integrations = Integrations(runtime, registry)
 requests = Requests(runtime)
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(
@@ -135,7 +135,7 @@ def instrument(*names: str) -> None:
     Named, it is loud: raises ConfigurationError for a name nobody knows, MissingDependencyError where the framework is
     not installed or too old. Calling it again changes nothing. ``opentelemetry-instrument`` does it by itself.
     """
-    integrations.on(names)
+    _integrations.on(names)
 
 
 def uninstrument(*names: str) -> None:
@@ -143,7 +143,15 @@ def uninstrument(*names: str) -> None:
 
     Raises ConfigurationError for a name nobody knows.
     """
-    integrations.off(names)
+    _integrations.off(names)
+
+
+def integrations() -> list[Status]:
+    """How each integration stands in this process: what is installed, what is hooked, and why calls are not observed.
+
+    By name. ``mlobs integrations`` tells the same of an environment.
+    """
+    return _integrations.status()
 
 
 def asgi(app: ASGI) -> ASGI:

@@ -17,5 +17,5 @@ def test_no_module_is_long() -> None:
 
 
 def test_the_door_only_hands_on() -> None:
-    """`mlobs/__init__.py` stays at 40 lines: names, no code."""
-    assert len((ROOT / "src" / "mlobs" / "__init__.py").read_text("utf-8").splitlines()) <= 40
+    """`mlobs/__init__.py` stays at 60 lines: two a name, no code."""
+    assert len((ROOT / "src" / "mlobs" / "__init__.py").read_text("utf-8").splitlines()) <= 60

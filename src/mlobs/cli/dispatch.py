@@ -14,7 +14,14 @@ from mlobs.errors import MlobsError
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-COMMANDS: Final = ("assets", "cardinality", "demo", "doctor", "profile")  # each the name of a file beside this one
+COMMANDS: Final = (
+    "assets",
+    "cardinality",
+    "demo",
+    "doctor",
+    "integrations",
+    "profile",
+)  # each the name of a file beside this one
 
 FAILED: Final = 2
 INTERRUPTED: Final = 130  # 128 + SIGINT, what a shell reports

@@ -179,13 +179,15 @@ class Method(Hooked):
         ask = self._reading.identity
         if ask is None:
             return None
-        named = ask(instance)
-        if named is None:
-            named_so = Registration(Identity(type(instance).__name__), None)
-        else:
-            reference = named.reference
-            profile = reference if reference is None or isinstance(reference, Profile) else Profile.load(reference)
-            named_so = Registration(Identity(named.name, *((named.version,) if named.version else ())), profile)
+        named_so = Registration(Identity(type(instance).__name__), None)
+        try:
+            named = ask(instance)
+            if named is not None:
+                reference = named.reference
+                profile = reference if reference is None or isinstance(reference, Profile) else Profile.load(reference)
+                named_so = Registration(Identity(named.name, *((named.version,) if named.version else ())), profile)
+        except Exception as error:  # noqa: BLE001 - the integration's, or a profile that cannot be read: it goes by its class
+            self._runtime.guard.error("identity", error)
         with suppress(ConfigurationError):  # it takes no weak reference, and is asked each time
             self._registry.add(instance, named_so)
         return named_so

@@ -6,7 +6,7 @@ import importlib.util
 import re
 import threading
 from importlib import metadata
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from mlobs.core.patching import Patches
 from mlobs.errors import ConfigurationError, MissingDependencyError
@@ -19,6 +19,26 @@ if TYPE_CHECKING:
     from mlobs.integration import Integration
 
 _GROUP: Final = "mlobs_integration"
+
+
+class Status(NamedTuple):
+    """How one integration stands in this process.
+
+    ``installed`` is the version of the framework's package, None where nothing says it;
+    ``usable`` whether it is there and new enough; ``hooked`` how many of its methods
+    and functions were changed; ``waiting`` the modules that nobody has imported yet; ``problem`` why calls are not
+    observed, with the cure, or None.
+    """
+
+    name: str
+    distribution: str
+    lowest: str
+    installed: str | None
+    usable: bool
+    on: bool
+    hooked: int
+    waiting: tuple[str, ...]
+    problem: str | None
 
 
 class Integrations:
@@ -61,6 +81,39 @@ class Integrations:
                 if patches is not None:
                     patches.restore()
 
+    def status(self) -> list[Status]:
+        """How every integration stands, by name."""
+        entries = {entry.name: entry for entry in metadata.entry_points(group=_GROUP)}
+        return [self._status(name, entries[name]) for name in sorted(entries)]
+
+    def _status(self, name: str, entry: metadata.EntryPoint) -> Status:
+        try:
+            integration: Integration = entry.load()
+        except Exception as error:  # noqa: BLE001 - somebody's module; it is what is to be told
+            return Status(name, "", "", None, False, False, 0, (), f"{entry.value} cannot be loaded: {error!r}")
+        patches = self._on.get(name)
+        version = _version(integration)
+        missing = problem = _missing(integration)
+        if missing is not None:
+            problem = f"{integration.distribution} {missing}. {_cure(integration)}"
+        elif patches is None:
+            problem = f"it is not on. Try: mlobs.instrument({name!r})"
+        elif patches.failed:
+            problem = "; ".join(f"{module}: {said}" for module, said in patches.failed.items())
+        waiting = tuple(module for module in integration.modules if patches is None or module not in patches.reached)
+        hooked = 0 if patches is None else patches.changes
+        return Status(
+            name,
+            integration.distribution,
+            integration.lowest,
+            version,
+            missing is None,
+            patches is not None,
+            hooked,
+            waiting,
+            problem,
+        )
+
     def _hook(self, integration: Integration) -> Patches:
         import wrapt
 
@@ -70,8 +123,10 @@ class Integrations:
             """Never raises: it would fail the import. Takes no lock: a child may be forked while a thread is in here."""
             try:
                 if not patches.over and self._supported(integration):
+                    patches.reached.add(module.__name__)
                     integration.modules[module.__name__](patches)
             except Exception as error:  # noqa: BLE001 - the framework works all the same
+                patches.failed[module.__name__] = f"{type(error).__name__}: {error}"
                 self._runtime.guard.error(f"integration {integration.name}", error)
 
         for name in integration.modules:
@@ -102,18 +157,26 @@ def _known(wanted: tuple[str, ...], found: dict[str, metadata.EntryPoint] | set[
 
 
 def _installed(integration: Integration) -> None:
+    reason = _missing(integration)
+    if reason is not None:
+        raise MissingDependencyError(
+            f"mlobs.instrument({integration.name!r}): {integration.distribution} {reason}. {_cure(integration)}"
+        )
+
+
+def _missing(integration: Integration) -> str | None:
+    """Why the framework cannot be observed."""
     version = _version(integration)
     roots = {name.partition(".")[0] for name in integration.modules}
     if version is None and not any(importlib.util.find_spec(root) for root in roots):
-        reason = "is not installed"
-    elif version is not None and _numbers(version) < _numbers(integration.lowest):
-        reason = f"is {version}, and mlobs observes it from {integration.lowest} on"
-    else:
-        return
-    raise MissingDependencyError(
-        f"mlobs.instrument({integration.name!r}): {integration.distribution} {reason}. "
-        f"Try: pip install '{integration.distribution}>={integration.lowest}'"
-    )
+        return "is not installed"
+    if version is not None and _numbers(version) < _numbers(integration.lowest):
+        return f"is {version}, and mlobs observes it from {integration.lowest} on"
+    return None
+
+
+def _cure(integration: Integration) -> str:
+    return f"Try: pip install '{integration.distribution}>={integration.lowest}'"
 
 
 def _version(integration: Integration) -> str | None:

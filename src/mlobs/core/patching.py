@@ -40,6 +40,13 @@ class Patches:
         # by weak reference: a class that is made and forgotten while the program runs must not stay for our sake
         self._changed: list[tuple[weakref.ref[Any], str, object, object]] = []
         self._switch = Switch()
+        self.reached: set[str] = set()  # modules that were imported
+        self.failed: dict[str, str] = {}  # modules whose hooks were not set, and why
+
+    @property
+    def changes(self) -> int:
+        """How many attributes of the framework are changed."""
+        return len(self._changed)
 
     @property
     def over(self) -> bool:
