@@ -28,7 +28,7 @@ nox.options.sessions = [  # the longest first: .ci/matrix runs two at a time
     *(f"tests-{version}" for version in PYTHONS if version not in COVERED),
     *("judge", "torch", "wheel"),
 ]
-nox.options.default_venv_backend = "virtualenv"
+nox.options.default_venv_backend = "uv"
 nox.options.stop_on_first_error = False
 nox.options.download_python = "never"
 
@@ -61,7 +61,7 @@ def lowest(session: nox.Session) -> None:
 @nox.session(python="3.13")
 def newest(session: nox.Session) -> None:
     """Run every test but those of backends, on the newest Python with the newest of everything."""
-    session.install("--upgrade", "--upgrade-strategy=eager", ".[auto,demo,profile,prometheus]", *TESTS)
+    session.install("--upgrade", ".[auto,demo,profile,prometheus]", *TESTS)
     session.run("python", "-m", "pytest", REAL, *session.posargs)
 
 
@@ -94,7 +94,7 @@ def wheel(session: nox.Session) -> None:
     session.install("hatchling")
     dist = tempfile.mkdtemp(dir=Path(session.create_tmp()).resolve())
     session.run("python", "-m", "hatchling", "build", "--target=wheel", f"--directory={dist}")
-    session.run("pip", "uninstall", "--quiet", "--yes", "hatchling")
+    session.run("uv", "pip", "uninstall", "--quiet", "hatchling")
     (built,) = Path(dist).glob("*.whl")
     session.install(str(built))
     session.chdir(dist)
