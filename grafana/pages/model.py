@@ -133,6 +133,64 @@ def page() -> Page:
             Query(f"({cpu}) / ({calls(WHO, BY)} > 0)", RELEASE),
         ),
     ]
+    stage, usage = prometheus(names.STAGE_DURATION), prometheus(names.TOKEN_USAGE)
+    parts = [
+        drawn(
+            "Time by stage",
+            "Mean time that each stage of a prediction takes: a queue that grows waits for the model, not in it.",
+            "s",
+            Query(
+                f"sum by (stage) (rate({stage}_sum{{{WHO}}}[$__rate_interval])) / "
+                f"(sum by (stage) (rate({stage}_count{{{WHO}}}[$__rate_interval])) > 0)",
+                "{{stage}}",
+            ),
+            stacked=True,
+        ),
+        drawn(
+            "Slow stages",
+            "95th percentile of each stage, where `mlobs.stage` or a server's queue tells it.",
+            "s",
+            Query(quantile(0.95, WHO, "stage", stage), "{{stage}}"),
+        ),
+        drawn(
+            "GPU time of a call",
+            "GPU seconds per call, by version: beside the duration, how busy a call keeps its device.",
+            "s",
+            Query(
+                f"{rate(names.PREDICTION_GPU_TIME, WHO, BY)} / ({calls(WHO, BY)} > 0)",
+                RELEASE,
+            ),
+        ),
+        drawn(
+            "Tokens a second",
+            "Tokens that generations read (input) and wrote (output), for models that generate text.",
+            "cps",
+            Query(
+                f"sum by (gen_ai_token_type) (rate({usage}_sum{{{WHO}}}[$__rate_interval]))",
+                "{{gen_ai_token_type}}",
+            ),
+        ),
+        drawn(
+            "First token",
+            "Median and 95th percentile of the time to a generation's first token: what a reader waits for.",
+            "s",
+            *(
+                Query(quantile(share, WHO, BY, prometheus(names.TIME_TO_FIRST_TOKEN)), f"p{share * 100:.0f} {RELEASE}")
+                for share in (0.5, 0.95)
+            ),
+        ),
+        drawn(
+            "Each further token",
+            "Median and 95th percentile of the mean time of a generation's further tokens.",
+            "s",
+            *(
+                Query(
+                    quantile(share, WHO, BY, prometheus(names.TIME_PER_OUTPUT_TOKEN)), f"p{share * 100:.0f} {RELEASE}"
+                )
+                for share in (0.5, 0.95)
+            ),
+        ),
+    ]
     asked = [
         drawn(
             "Calls in flight by version",
@@ -193,6 +251,10 @@ def page() -> Page:
         [
             Section("Now", [(4, [(4, one) for one in now]), (9, [(8, one) for one in red])]),
             Section("Why", [(8, [(8, one) for one in why])]),
+            Section(
+                "Where the time goes",
+                [(7, [(8, one) for one in parts[:3]]), (7, [(8, one) for one in parts[3:]])],
+            ),
             Section("What it is asked", [(7, [(8, one) for one in asked])]),
             Section("What it answers", [(9, [(8, one) for one in answers])]),
         ],

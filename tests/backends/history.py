@@ -44,6 +44,9 @@ _VALUES: Final[dict[str, tuple[str, ...]]] = {
     names.PROFILE_ID: ("5f1d",),
     names.KPI: ("prediction", "conversion"),
     names.CURRENCY: ("EUR",),
+    names.STAGE: ("queue", "preprocess", "inference"),
+    names.TOKEN_TYPE: ("input", "output"),
+    names.GENERATION_OPERATION: ("text_completion",),
     names.HARDWARE: ("cpu", "gpu"),
     names.CANARY_ID: ("c-1",),
     names.MEASURE: ("accuracy", "f1", "auc"),
@@ -69,6 +72,11 @@ _OWN: Final[dict[Instrument, dict[str, tuple[str, ...]]]] = {
     names.SDK_ERRORS: {names.REASON: ("fold",)},
     machine.GPU_ERRORS: {names.ERROR_TYPE: ("corrected", "uncorrected")},
     machine.GPU_THROTTLED: {names.REASON: ("sw_power_cap",)},
+}
+_BOUNDS: Final[dict[Instrument, tuple[float, ...]]] = {
+    names.PREDICTION_BATCH_SIZE: ROWS_BOUNDS,
+    names.OUTCOME_DELAY: (60.0, 600.0, 3600.0, 10800.0, 43200.0),
+    names.TOKEN_USAGE: (1.0, 4.0, 16.0, 64.0, 256.0),
 }
 _LEVELS: Final = {  # of gauges
     machine.PROCESS_CPU_UTILIZATION: 0.3,
@@ -193,8 +201,9 @@ def _of_calls(
     elif instrument is names.PREDICTION_BATCH_SIZE:
         yield Series(instrument, base, _seen(_buckets(at, calls, ROWS_BOUNDS, 3.0), on))
     elif instrument.kind in ("histogram", "exponential"):
-        bounds = (60.0, 600.0, 3600.0, 10800.0, 43200.0) if instrument.kind == "histogram" else tuple(range(1, 9))
-        yield Series(instrument, base, _seen(_buckets(at, calls / 2, bounds, float(bounds[2])), on))
+        ends = bounds(instrument) if instrument.kind == "histogram" else tuple(range(1, 9))
+        for attributes in _attributes(instrument, base):
+            yield Series(instrument, attributes, _seen(_buckets(at, calls / 2, ends, float(ends[2])), on))
     elif names.BIN in instrument.attributes:
         yield from _of_scores(instrument, base, at, calls)
     elif instrument is names.OUTCOME_CONFUSION:
@@ -285,5 +294,4 @@ def _seen(values: Floats, on: NDArray[np.bool_]) -> Floats:
 
 def bounds(instrument: Instrument) -> tuple[float, ...]:
     """Where the buckets of a histogram end."""
-    known = {names.PREDICTION_BATCH_SIZE: ROWS_BOUNDS, names.OUTCOME_DELAY: (60.0, 600.0, 3600.0, 10800.0, 43200.0)}
-    return known.get(instrument, DURATION_BOUNDS)
+    return _BOUNDS.get(instrument, DURATION_BOUNDS)
