@@ -19,6 +19,7 @@ from tests.sink import Sink, running
 import mlobs
 from mlobs.cli import main
 from mlobs.core import guard
+from mlobs.core.settings import DURATION_BOUNDS
 from mlobs.doctor import series
 from mlobs.doctor.estimate import estimate
 from mlobs.doctor.promql import parse
@@ -139,6 +140,26 @@ def test_versions_and_variants_multiply(reference: Path) -> None:
     for name in ("mlobs.feature.observations", "mlobs.feature.bin.info", "mlobs.drift.ks", "mlobs.prediction.rows"):
         total = "_total" if name in ("mlobs.feature.observations", "mlobs.prediction.rows") else ""
         assert counted[name] == most[name.replace(".", "_") + total]
+
+
+def test_stages_are_as_many_as_are_told(reference: Path) -> None:
+    """Two stages of a model tell what two stages were said to."""
+    profile = mlobs.Profile.load(reference)
+    with capture() as telemetry:
+
+        @mlobs.observe(model="m", version="1", reference=profile)
+        def predict(rows: Any) -> Any:
+            for name in ("preprocess", "inference"):
+                with mlobs.stage(name):
+                    pass
+            return [0.5] * len(rows["age"])
+
+        predict(observed.table())
+        assert len(telemetry.histograms("mlobs.stage.duration")) == 2
+    _, with_stages, _ = told(reference, Fleet(stages=2))
+    _, without, _ = told(reference, Fleet())
+    bounds = len(DURATION_BOUNDS) + 3  # +Inf, the count and the sum
+    assert sum(with_stages.values()) - sum(without.values()) == 2 * bounds
 
 
 def test_all_reasons_have_room() -> None:
@@ -306,6 +327,8 @@ def test_json_adds_up(reference: Path, capsys: pytest.CaptureFixture[str]) -> No
         "2",
         "--gpus",
         "1",
+        "--stages",
+        "2",
     )
     _, out = run(capsys, str(reference), "--json", *arguments)
     found: dict[str, Any] = json.loads(out)

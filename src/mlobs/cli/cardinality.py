@@ -32,6 +32,7 @@ def add(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None
         ("windows", 1, "windows of mlobs.configure"),
         ("classes", 2, "classes, with --task multiclass"),
         ("kpis", 0, "names of business events"),
+        ("stages", 0, "names of stages, `queue` of a server among them"),
         ("gpus", 0, "GPUs that a process sees"),
     ):
         least = 2 if name == "classes" else min(default, 1)

@@ -118,6 +118,7 @@ def _weights(fleet: Fleet, features: Mapping[str, int]) -> dict[tuple[str, str],
         (label(names.MODEL_OPERATION), "*"): fleet.operations,
         (label(names.ERROR_TYPE), "*"): fleet.errors,
         (label(machine.HW_ID), "*"): fleet.gpus,
+        (names.STAGE, "*"): fleet.stages,
         ("instance", "*"): fleet.replicas,
         **{(names.FEATURE, name): times for name, times in features.items()},
     }

@@ -58,7 +58,7 @@ class Fleet(NamedTuple):
     """How many of what there are. A process tells of every version and variant.
 
     ``errors`` are kinds of exceptions that an operation raises, ``task`` is binary, multiclass, regression or empty,
-    ``classes`` those of multiclass, ``kpis`` names of business events, ``priced`` whether calls have a cost.
+    ``classes`` those of multiclass, ``stages`` names of stages, ``kpis`` names of business events, ``priced`` whether calls have a cost.
     """
 
     replicas: int = 1
@@ -71,6 +71,7 @@ class Fleet(NamedTuple):
     classes: int = 2
     kpis: int = 0
     gpus: int = 0
+    stages: int = 0
     priced: bool = False
 
 
@@ -164,6 +165,9 @@ def _serving(fleet: Fleet) -> Iterator[Series]:
 
 def _model(fleet: Fleet) -> Iterator[Series]:
     yield _one("serving", names.MODEL_INFO, (*MODEL, (label(names.PROFILE_ID), "*")))
+    stages = (*MODEL, (names.STAGE, "*"))
+    for one in _histogram("serving", names.STAGE_DURATION, stages, DURATION_BOUNDS) if fleet.stages else ():
+        yield one._replace(times=fleet.stages, sure=False)
     kinds = _each(names.KIND, _KINDS)
     yield Series("features", _name(names.SCHEMA_VIOLATIONS), MODEL, kinds, sure=False)
     if fleet.task in ("binary", "multiclass"):
