@@ -3,7 +3,7 @@
 PYTHON ?= python3
 ARGS   ?=
 BIN    := .venv/bin
-BENCH  ?= collector rules hot_path fold import_time outcomes resources server
+BENCH  ?= collector rules hot_path fold import_time integrations outcomes resources server
 RUN    := $(BIN)/python -m
 
 .DEFAULT_GOAL := help

@@ -118,3 +118,21 @@ def test_rules_tell_every_group_beside_its_interval() -> None:
         assert one["share"] == one["most_s"] / one["interval_s"]
     assert found["series"] > found["recorded_series"] > 1_000
     assert found["tiles_a_day"] > 12
+
+
+def test_integrations_compare_bare_with_hooked() -> None:
+    """Microseconds a call of each framework that is here, and why there are none of the others."""
+    found = report("integrations.py")
+    assert "sklearn" in found["integrations"]
+    for figures in found["integrations"].values():
+        assert set(figures) == {"bare_us", "mlobs_us", "added_us", "ratio", "goal"}
+        assert figures["ratio"] > 0
+    assert all(found["absent"].values())
+    assert {*found["integrations"], *found["absent"]} >= {
+        "xgboost",
+        "lightgbm",
+        "catboost",
+        "onnxruntime",
+        "torch",
+        "keras",
+    }
