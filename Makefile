@@ -5,6 +5,8 @@ ARGS   ?=
 BIN    := .venv/bin
 BENCH  ?= collector rules hot_path fold import_time integrations outcomes resources server
 RUN    := $(BIN)/python -m
+# what needs more than one environment holds: sessions of test-matrix have it
+ELSEWHERE := backends frameworks scoring serving
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test fuzz test-matrix check bench telemetry rules dashboards picture clean
@@ -15,8 +17,8 @@ help:  ## list the targets
 demo: .venv/.demo  ## watch a real model drift, live (ARGS="--headless --json --seconds 30")
 	@$(RUN) mlobs demo $(ARGS)
 
-test: .venv/.dev  ## run the tests of one environment (ARGS="-k drift"); those with real servers are of test-matrix
-	@$(RUN) pytest --ignore=tests/backends $(ARGS)
+test: .venv/.dev  ## run the tests of one environment (ARGS="-k drift"); those with servers, frameworks and backends are of test-matrix
+	@$(RUN) pytest $(ELSEWHERE:%=--ignore=tests/%) $(ARGS)
 
 fuzz: .venv/.dev  ## hand 100,000 new kinds of hostile input to observed functions (MLOBS_FUZZ=1000000 for more)
 	@MLOBS_FUZZ=$${MLOBS_FUZZ:-100000} $(RUN) pytest tests/safety/test_fuzz.py $(ARGS)

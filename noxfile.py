@@ -19,8 +19,14 @@ PROJECT = nox.project.load_toml("pyproject.toml")
 TESTS = nox.project.dependency_groups(PROJECT, "test")
 PYTHONS = ["3.10", "3.11", "3.12", "3.13"]
 COVERED = {"3.13", f"3.{sys.version_info.minor}"}  # by `newest`, and by `make test`, which runs on this very Python
-REAL = "--ignore=tests/backends"  # run by `backends`
-MOST = (REAL, "--ignore=tests/demo", "--ignore=tests/benchmarks")  # the last two: run by `make test` and by `newest`
+ELSEWHERE = [
+    f"--ignore=tests/{name}" for name in ("backends", "frameworks", "scoring", "serving")
+]  # each has its sessions
+MOST = (
+    *ELSEWHERE,
+    "--ignore=tests/demo",
+    "--ignore=tests/benchmarks",
+)  # the last two: run by `make test` and by `newest`
 FUZZ = {"MLOBS_EXAMPLES": "2000"}  # of hostile input a run, a fifth of what `make test` tries
 
 nox.options.sessions = [  # the longest first: .ci/matrix runs two at a time
@@ -60,9 +66,9 @@ def lowest(session: nox.Session) -> None:
 
 @nox.session(python="3.13")
 def newest(session: nox.Session) -> None:
-    """Run every test but those of backends, on the newest Python with the newest of everything."""
+    """Run every test of one environment, on the newest Python with the newest of everything."""
     session.install("--upgrade", ".[auto,demo,profile,prometheus]", *TESTS)
-    session.run("python", "-m", "pytest", REAL, *session.posargs)
+    session.run("python", "-m", "pytest", *ELSEWHERE, *session.posargs)
 
 
 @nox.session(python="3.11")
