@@ -60,6 +60,8 @@ class Integrations:
                 patches = self._on.pop(name, None)
                 if patches is not None:
                     patches.restore()
+            for patches in self._on.values():
+                patches.again()
 
     def _hook(self, integration: Integration) -> Patches:
         import wrapt
@@ -103,8 +105,7 @@ def _known(wanted: tuple[str, ...], found: dict[str, metadata.EntryPoint] | set[
 
 def _installed(integration: Integration) -> None:
     version = _version(integration)
-    roots = {name.partition(".")[0] for name in integration.modules}
-    if version is None and not any(importlib.util.find_spec(root) for root in roots):
+    if version is None and importlib.util.find_spec(next(iter(integration.modules)).partition(".")[0]) is None:
         reason = "is not installed"
     elif version is not None and _numbers(version) < _numbers(integration.lowest):
         reason = f"is {version}, and mlobs observes it from {integration.lowest} on"
