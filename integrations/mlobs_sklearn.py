@@ -69,8 +69,8 @@ integration = Integration(
     distribution="scikit-learn",
     lowest="1.4",
     modules={
-        "joblib.numpy_pickle": _files,
         "sklearn.base": _estimators,
+        "joblib.numpy_pickle": _files,
         "sklearn.metrics._scorer": _scorers,
         "sklearn.utils.parallel": _workers,
     },

@@ -91,8 +91,8 @@ class Hooks(Protocol):
         The instance's identity and reference are those it was registered with, else what ``reading`` tells, else its
         class name. The first argument after the instance is the input, the result is the output. Functions, coroutine
         and generator functions, and descriptors that keep theirs in ``fn``; what is observed already, by
-        `mlobs.observe` say, is left as it is. ``inherited``: one that ``owner`` has from above is observed for it and
-        its subclasses only.
+        `mlobs.observe` say, is left as it is, what another integration has hooked until that one is turned off.
+        ``inherited``: one that ``owner`` has from above is observed for it and its subclasses only.
         """
 
     def suppress(self, owner: Any, name: str) -> None:  # noqa: ANN401 - a class or a module

@@ -117,10 +117,9 @@ def framework() -> Iterator[types.ModuleType]:
 class Entry:
     """An entry point, as far as anybody asks."""
 
-    name = "own"
-
     def __init__(self, found: object) -> None:
         self.found = found
+        self.name = found.name if isinstance(found, Integration) else "own"
 
     def load(self) -> Any:
         """What it leads to."""
@@ -133,9 +132,9 @@ class Entry:
 def offered(monkeypatch: pytest.MonkeyPatch) -> Any:
     """Offers an integration through the entry points' group."""
 
-    def offer(found: object) -> Integrations:
+    def offer(*found: object) -> Integrations:
         monkeypatch.setattr(
-            metadata, "entry_points", lambda group: [Entry(found)] if group == "mlobs_integration" else []
+            metadata, "entry_points", lambda group: [*map(Entry, found)] if group == "mlobs_integration" else []
         )
         return Integrations(api.runtime, api.registry)
 
@@ -164,6 +163,36 @@ def test_somebody_elses_integration_comes_in_by_the_same_door(
     assert telemetry.total("mlobs.prediction.rows") == 1
     integrations.off(())
     assert dict(vars(framework.Model)) == before
+
+
+@pytest.mark.parametrize("order", [("general", "own"), ("own", "general")])
+def test_two_integrations_that_know_one_class_observe_it_in_turn(
+    order: tuple[str, str], framework: types.ModuleType, offered: Any, telemetry: Telemetry
+) -> None:
+    """The first one hooks it, the other one takes over once that is turned off; both off, nothing is left."""
+    before = dict(vars(framework.Model))
+    modules = {"mlobs_test_framework": hook}
+    integrations = offered(*(Integration(name, "numpy", "1", modules) for name in ("general", "own")))
+    model = framework.Model()
+    for name in order:
+        integrations.on((name,))
+    for turned in (None, *order):
+        if turned is not None:
+            integrations.off((turned,))
+        model.predict([[1.0]])
+        model.train([[1.0]])
+    assert telemetry.total("mlobs.prediction.duration") == 2
+    assert dict(vars(framework.Model)) == before
+
+
+def test_an_installation_is_known_by_the_first_module(framework: types.ModuleType, offered: Any) -> None:
+    """A package of another name brings the framework, or only another module is there: told apart by the first one."""
+    modules = {"mlobs_nowhere.core": hook, "json": hook}
+    with pytest.raises(mlobs.MissingDependencyError, match="no-such-package is not installed"):
+        offered(Integration("own", "no-such-package", "1", modules)).on(("own",))
+    integrations = offered(Integration("own", "no-such-package", "1", {"json": hook, "mlobs_nowhere.core": hook}))
+    integrations.on(("own",))
+    integrations.off(("own",))
 
 
 def test_an_integration_that_breaks_harms_nobody(

@@ -8,7 +8,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from mlobs.columns import arrays, dicts, frames, lookup, records, rows, sparse, tables, tensors
+from mlobs.columns import arrays, dicts, frames, lookup, native, records, rows, sparse, tables, tensors
 from mlobs.columns.block import Block, Joined
 from mlobs.columns.kind import LARGE, Kind
 from mlobs.columns.lookup import blocks, kind_of
@@ -33,6 +33,8 @@ _SCALARS: Final = (
 # Types of packages that mlobs never imports are known by module and name, along a type's whole MRO.
 lookup.NAMED.update(
     {
+        ("_catboost", "FeaturesData"): native.FEATURES,
+        ("catboost", "Pool"): native.POOL,
         ("pandas", "DataFrame"): frames.FRAME,
         ("pandas", "Series"): frames.SERIES,
         ("polars", "DataFrame"): tables.POLARS_FRAME,
@@ -45,6 +47,9 @@ lookup.NAMED.update(
         ("scipy", "_spbase"): sparse.MATRIX,
         ("scipy", "spmatrix"): sparse.MATRIX,  # before scipy 1.11
         ("torch", "Tensor"): tensors.TENSOR,
+        ("xgboost", "DMatrix"): native.MATRIX,
+        ("xgboost", "ExtMemQuantileDMatrix"): native.QUANTILES,
+        ("xgboost", "QuantileDMatrix"): native.QUANTILES,
     }
 )
 
@@ -57,6 +62,7 @@ lookup.TYPED.update(
         dict: dicts.DICT,
         frames.Columns: frames.COLUMNS,
         frames.Row: frames.ROW,
+        native.Matrix: native.KEPT,
         sparse.Sparse: sparse.SPARSE,
         tables.Batches: tables.BATCHES,
         tables.Rows: tables.ROWS,

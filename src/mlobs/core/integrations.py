@@ -80,6 +80,8 @@ class Integrations:
                 patches = self._on.pop(name, None)
                 if patches is not None:
                     patches.restore()
+            for patches in self._on.values():
+                patches.again()
 
     def status(self) -> list[Status]:
         """How every integration stands, by name."""
@@ -167,8 +169,8 @@ def _installed(integration: Integration) -> None:
 def _missing(integration: Integration) -> str | None:
     """Why the framework cannot be observed."""
     version = _version(integration)
-    roots = {name.partition(".")[0] for name in integration.modules}
-    if version is None and not any(importlib.util.find_spec(root) for root in roots):
+    own = next(iter(integration.modules)).partition(".")[0]  # the first is the framework's; others may be what it runs on
+    if version is None and importlib.util.find_spec(own) is None:
         return "is not installed"
     if version is not None and _numbers(version) < _numbers(integration.lowest):
         return f"is {version}, and mlobs observes it from {integration.lowest} on"

@@ -39,6 +39,8 @@ class Patches:
         self._requests = Requests(runtime)
         # by weak reference: a class that is made and forgotten while the program runs must not stay for our sake
         self._changed: list[tuple[weakref.ref[Any], str, object, object]] = []
+        # what was observed already when it was asked for, by another integration perhaps: its turn may come
+        self._left: list[tuple[weakref.ref[Any], str, Callable[[Callable[..., Any]], Hooked], bool]] = []
         self._switch = Switch()
         self.reached: set[str] = set()  # modules that were imported
         self.failed: dict[str, str] = {}  # modules whose hooks were not set, and why
@@ -143,6 +145,15 @@ class Patches:
             else:
                 setattr(owner, name, before)
         self._changed.clear()
+        self._left.clear()
+
+    def again(self) -> None:
+        """Another integration was taken back: hook what was left to it."""
+        left, self._left = self._left, []
+        for reference, name, make, inherited in left:
+            owner = reference()
+            if owner is not None:
+                self._hook(owner, name, make, inherited=inherited)
 
     def _serve(self, owner: type, name: str, wrap: Callable[..., Callable[..., Any]]) -> None:
         found = vars(owner).get(name)
@@ -159,7 +170,10 @@ class Patches:
     ) -> None:
         found = inspect.getattr_static(owner, name, None) if inherited else vars(owner).get(name)
         function = found if inspect.isfunction(found) else getattr(found, "fn", None)
-        if not inspect.isfunction(function) or getattr(function, "__mlobs__", False):
+        if not inspect.isfunction(function):
+            return
+        if getattr(function, "__mlobs__", False):
+            self._left.append((weakref.ref(owner), name, make, inherited))
             return
         hooked = make(function)
         stand_in = hooked.stand_in()

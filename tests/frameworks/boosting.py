@@ -1,0 +1,47 @@
+"""What the tests of xgboost, LightGBM and CatBoost share."""
+
+from __future__ import annotations
+
+import re
+import warnings
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from sklearn.utils.estimator_checks import check_estimator
+
+if TYPE_CHECKING:
+    from mlobs.testing import Telemetry
+
+generator = np.random.default_rng(7)
+X = generator.normal(size=(120, 4))
+Y = (X[:, 0] + X[:, 1] > 0).astype(int)
+
+
+def outcome(function: Callable[[], Any]) -> Any:
+    """What a call gives or raises; of messages what is the same each time: no clock, no addresses."""
+    try:
+        return function()
+    except Exception as error:  # noqa: BLE001 - whatever it is, it has to be the same without mlobs
+        said = tuple(re.sub(r"^\[[\d:]+\] |\nStack trace.*", "", str(one), flags=re.DOTALL) for one in error.args)
+        return type(error), said
+
+
+def features(telemetry: Telemetry, model: str, role: str = "input") -> dict[str, int]:
+    """How many values of each feature were told."""
+    return {
+        dict(one.attributes.items())["feature"]: one.observed  # type: ignore[union-attr]
+        for one in telemetry.histograms("mlobs.feature.value", role=role)
+        if dict(one.attributes.items())["model.name"] == model
+    }
+
+
+def judged(estimator: Any) -> dict[str, str]:
+    """scikit-learn's checks of an estimator, the worst of each."""
+    found: dict[str, str] = {}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        for check in check_estimator(estimator, on_fail=None, on_skip=None):
+            if found.get(check["check_name"]) != "failed":
+                found[check["check_name"]] = check["status"]
+    return found
