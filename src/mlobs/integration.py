@@ -41,7 +41,10 @@ Watch = Callable[[Report, tuple[Any, ...], Mapping[str, Any]], "Callable[[Any], 
 
 
 class Named(NamedTuple):
-    """How a model says it is called: its name and version, and a reference: a `mlobs.Profile`, or the path of one."""
+    """How a model says it is called: its name and version, and a reference: a `mlobs.Profile`, or the path of one.
+
+    A file that cannot be read is told in the log once, and the model goes without.
+    """
 
     name: str
     version: str | None = None
@@ -104,10 +107,11 @@ class Hooks(Protocol):
     def replace(self, owner: Any, name: str, value: object) -> None:  # noqa: ANN401 - a class or a module
         """Set an attribute, until `mlobs.uninstrument`."""
 
-    def loaded(self, model: object, path: str | os.PathLike[str] | object) -> None:
+    def loaded(self, model: object, path: str | os.PathLike[str] | object, named: Named | None = None) -> None:
         """A model was read from this file: a profile saved beside it says its name, version and reference.
 
-        Beside ``churn.joblib`` that is ``churn.profile.json``. ``path`` may be anything a loader takes.
+        Beside ``churn.joblib`` that is ``churn.profile.json``. ``path`` may be anything a loader takes. ``named`` has what
+        the profile does not say. It may be called by a reading's ``identity``, and then has the word.
         """
 
     def caller(self) -> Caller:

@@ -22,7 +22,7 @@ from mlobs.core.model import Identity
 from mlobs.core.registry import Registration
 from mlobs.core.reports import CallReport
 from mlobs.core.watched import watched
-from mlobs.errors import ConfigurationError
+from mlobs.errors import ConfigurationError, MlobsError
 from mlobs.profile import Profile
 
 if TYPE_CHECKING:
@@ -182,15 +182,25 @@ class Method(Hooked):
         named_so = Registration(Identity(type(instance).__name__), None)
         try:
             named = ask(instance)
+            found = self._registry.get(instance)
+            if found is not None:  # by `Hooks.loaded`, as it was asked
+                return found
             if named is not None:
-                reference = named.reference
-                profile = reference if reference is None or isinstance(reference, Profile) else Profile.load(reference)
-                named_so = Registration(Identity(named.name, *((named.version,) if named.version else ())), profile)
-        except Exception as error:  # noqa: BLE001 - the integration's, or a profile that cannot be read: it goes by its class
+                identity = Identity(named.name, *((named.version,) if named.version else ()))
+                named_so = Registration(identity, self._reference(named.reference))
+        except Exception as error:  # noqa: BLE001 - the integration's: the model goes by its class
             self._runtime.guard.error("identity", error)
         with suppress(ConfigurationError):  # it takes no weak reference, and is asked each time
             self._registry.add(instance, named_so)
         return named_so
+
+    def _reference(self, reference: Any) -> Profile | None:
+        """The profile, or None where the file is none: the model is observed all the same."""
+        try:
+            return reference if reference is None or isinstance(reference, Profile) else Profile.load(reference)
+        except MlobsError as error:
+            self._runtime.guard.tell(f"beside {reference}", "mlobs does without a profile: %s", error)
+            return None
 
 
 def _where(original: Callable[..., Any], reading: Reading) -> Where:

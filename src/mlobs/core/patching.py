@@ -16,7 +16,7 @@ from mlobs.core.model import Identity
 from mlobs.core.registry import Registration
 from mlobs.core.requests import Requests
 from mlobs.errors import MlobsError
-from mlobs.integration import Reading
+from mlobs.integration import Named, Reading
 from mlobs.profile import Profile
 
 if TYPE_CHECKING:
@@ -97,7 +97,7 @@ class Patches:
         setattr(owner, name, value)
         self._changed.append((weakref.ref(owner), name, before, value))
 
-    def loaded(self, model: object, path: object) -> None:
+    def loaded(self, model: object, path: object, named: Named | None = None) -> None:
         """See `mlobs.integration.Hooks`."""
         try:
             name = os.fspath(path) if isinstance(path, (str, os.PathLike)) else None
@@ -107,7 +107,9 @@ class Patches:
             if beside is None or self._registry.get(model) is not None:
                 return
             profile = Profile.load(beside)
-            identity = Identity(profile.model or type(model).__name__, *((profile.version,) if profile.version else ()))
+            version = profile.version or (named and named.version)
+            name = profile.model or (named.name if named else type(model).__name__)
+            identity = Identity(name, *((version,) if version else ()))
             self._registry.add(model, Registration(identity, profile))
         except MlobsError as error:
             self._runtime.guard.tell(f"beside {path}", "mlobs does without a profile: %s", error)
@@ -169,7 +171,8 @@ class Patches:
         inherited: bool = False,
     ) -> None:
         found = inspect.getattr_static(owner, name, None) if inherited else vars(owner).get(name)
-        function = found if inspect.isfunction(found) else getattr(found, "fn", None)
+        held = isinstance(found, (classmethod, staticmethod))
+        function = found.__func__ if held else found if inspect.isfunction(found) else getattr(found, "fn", None)
         if not inspect.isfunction(function):
             return
         if getattr(function, "__mlobs__", False):
@@ -180,6 +183,8 @@ class Patches:
         stand_in.__mlobs__ = True  # type: ignore[attr-defined]
         if found is function:
             self.replace(owner, name, stand_in)
+        elif held:
+            self.replace(owner, name, type(found)(stand_in))
         else:
             descriptor = copy.copy(found)
             descriptor.fn = stand_in
