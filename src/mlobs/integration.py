@@ -126,6 +126,9 @@ class Hooks(Protocol):
         each request's answer carries its own tickets, where requests are served in this process.
         """
 
+    def guarded(self) -> AbstractContextManager[None]:
+        """A block of the integration's own code within the framework's: what it raises is counted, and goes no further."""
+
     def asgi(self, owner: type, name: str = "__call__") -> None:
         """A method that is an ASGI application: what it serves runs under the caller's span."""
 

@@ -24,6 +24,7 @@ from starlette.applications import Starlette
 from starlette.responses import PlainTextResponse, StreamingResponse
 from starlette.routing import Mount, Route
 from tests.sink import Sink
+from uvicorn import Config
 
 import mlobs
 from mlobs.testing import Telemetry, capture
@@ -200,3 +201,12 @@ def test_under_the_agent_request_and_prediction_hang_together(tmp_path: Path, si
     assert request.parent_span_id.hex() == CALLER
     assert request.kind == 2  # a server's
     assert prediction.parent_span_id == request.span_id
+
+
+@pytest.mark.parametrize("application", [Starlette(), FastAPI(), mlobs.asgi(Starlette()), mlobs.asgi(FastAPI())])
+def test_uvicorn_takes_it_for_an_application(application: Any, caplog: pytest.LogCaptureFixture) -> None:
+    """Uvicorn calls an application without arguments: one that does not mind is a factory of applications to it."""
+    config = Config(application, log_config=None)
+    config.load()
+    assert config.interface == "asgi3"
+    assert "factory" not in caplog.text

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from opentelemetry.context import Context
     from opentelemetry.trace import Span
 
+    from mlobs.core.guard import Guard
     from mlobs.core.reports import Reports
 
 
@@ -39,6 +40,11 @@ class Caller:
         self.inside = inside
         self.span: Span | None = None
         self.request: list[Handed] | None = None
+
+    @classmethod
+    def nobody(cls) -> Caller:
+        """One of whom only the time is known."""
+        return cls(None, time.time_ns(), inside=False)
 
     @classmethod
     def now(cls) -> Caller:
@@ -60,12 +66,12 @@ class Caller:
 
 
 class Crowd(NonRecordingSpan):
-    """Stands where the current span would: whose prediction runs here."""
+    """Stands where the current span would: whose prediction runs here. A lone caller's is what other spans see, too."""
 
     def __init__(self, callers: Sequence[Caller]) -> None:
-        super().__init__(INVALID_SPAN_CONTEXT)
         self.callers = tuple(callers)
         self.contexts = [caller.context for caller in callers if caller.context is not None]
+        super().__init__(self.contexts[0] if self.contexts and len(self.callers) == 1 else INVALID_SPAN_CONTEXT)
         self._told = False
 
     @property
@@ -77,7 +83,7 @@ class Crowd(NonRecordingSpan):
     def parent(self) -> Context:
         """The context for the span of their prediction."""
         if len(self.callers) == 1 and self.contexts:
-            return trace.set_span_in_context(NonRecordingSpan(self.contexts[0]), otel_context.Context())
+            return trace.set_span_in_context(self, otel_context.Context())
         return otel_context.Context()
 
     @property
@@ -115,38 +121,48 @@ class Serving:
     variant or being inside of an observed call.
     """
 
-    def __init__(self, callers: Sequence[Caller], rows: Sequence[int] | None = None) -> None:
-        self._crowd = Crowd(callers)
-        self._rows = [1] * len(callers) if rows is None else list(rows)
+    def __init__(self, callers: Sequence[Caller], rows: Sequence[int] | None, guard: Guard) -> None:
+        self._callers = callers
+        self._rows = rows
+        self._guard = guard
         self._calls: list[Handed] = []
+        self._tokens: tuple[Any, Any, Any] | None = None
 
     def __enter__(self) -> None:
-        self._tokens = (
-            otel_context.attach(trace.set_span_in_context(self._crowd, otel_context.Context())),
-            INSIDE.set(_agreed(self._crowd.callers)),
-            REQUEST.set(self._calls),
-        )
+        try:
+            crowd, inside = Crowd(self._callers), _agreed(self._callers)
+            context = trace.set_span_in_context(crowd, otel_context.Context())
+        except Exception as error:  # noqa: BLE001 - what is no caller; the block runs as it is
+            self._guard.error("serving", error)
+        else:
+            self._tokens = otel_context.attach(context), INSIDE.set(inside), REQUEST.set(self._calls)
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
+        if self._tokens is None:
+            return
         attached, inside, request = self._tokens
-        REQUEST.reset(request)
-        INSIDE.reset(inside)
-        otel_context.detach(attached)
-        for handed in self._calls:
-            self._deal(handed)
+        try:
+            REQUEST.reset(request)
+            INSIDE.reset(inside)
+            otel_context.detach(attached)
+            rows = [1] * len(self._callers) if self._rows is None else list(self._rows)
+            for handed in self._calls:
+                self._deal(handed, rows)
+        except Exception as ours:  # noqa: BLE001 - a block that ends in another context than it began in, say
+            self._guard.error("serving", ours)
 
-    def _deal(self, handed: Handed) -> None:
+    def _deal(self, handed: Handed, sizes: Sequence[int]) -> None:
         """Give each caller's request its part of an answer, for its ticket."""
-        answer, callers = handed.answer, self._crowd.callers
-        whole = len(callers) == 1
-        if not whole and (not isinstance(answer, (list, tuple, np.ndarray)) or len(answer) != sum(self._rows)):
+        answer = handed.answer
+        whole = len(self._callers) == 1
+        if not whole and (not isinstance(answer, (list, tuple, np.ndarray)) or len(answer) != sum(sizes)):
             return
         first = 0
-        for caller, rows in zip(callers, self._rows, strict=True):
+        for caller, rows in tuple(zip(self._callers, sizes, strict=True)):  # before anybody is given another's
             request = caller.request
-            if request is not None and len(request) < KEPT:
+            if request is not None and rows and len(request) < KEPT:
                 request.append(handed if whole else handed._replace(answer=answer[first : first + rows]))
             first += rows
 

@@ -7,6 +7,7 @@ import threading
 import traceback
 from collections import Counter
 from contextlib import suppress
+from types import TracebackType
 from typing import Final
 
 _logger = logging.getLogger("mlobs")
@@ -125,3 +126,24 @@ class Guard:
         self._lock = threading.RLock()
         self.dropped.clear()
         self.errors.clear()
+
+
+class Guarded:
+    """A block whose errors are counted under a place, and go no further."""
+
+    __slots__ = ("_guard", "_place")
+
+    def __init__(self, guard: Guard, place: str) -> None:
+        self._guard = guard
+        self._place = place
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> bool:
+        if not isinstance(error, Exception):
+            return False
+        self._guard.error(self._place, error)
+        return True

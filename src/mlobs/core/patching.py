@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from mlobs.core.callers import Caller, Serving
+from mlobs.core.guard import Guarded
 from mlobs.core.hooked import Hooked, Method, Suppressed, Switch
 from mlobs.core.model import Identity
 from mlobs.core.registry import Registration
@@ -118,11 +119,19 @@ class Patches:
 
     def caller(self) -> Caller:
         """See `mlobs.integration.Hooks`."""
-        return Caller.now()
+        try:
+            return Caller.now()
+        except Exception as error:  # noqa: BLE001 - a span of somebody's own kind
+            self._runtime.guard.error("caller", error)
+            return Caller.nobody()
 
     def serving(self, callers: Sequence[Any], rows: Sequence[int] | None = None) -> Serving:
         """See `mlobs.integration.Hooks`."""
-        return Serving(callers, rows)
+        return Serving(callers, rows, self._runtime.guard)
+
+    def guarded(self) -> Guarded:
+        """See `mlobs.integration.Hooks`."""
+        return Guarded(self._runtime.guard, "hook")
 
     def asgi(self, owner: type, name: str = "__call__") -> None:
         """See `mlobs.integration.Hooks`."""

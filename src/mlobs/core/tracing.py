@@ -72,7 +72,7 @@ class Tracing:
         if not wanted:
             return None, False
         span = self._start(monitor, None, crowd)
-        if crowd is not None:
+        if crowd is not None and span.is_recording():
             crowd.link(span)
         within = INSIDE.get()
         if type(within) is Variant:

@@ -1,0 +1,428 @@
+"""Batches of requests that wait elsewhere: whose span a prediction is under, how long each waited, whose ticket it is."""
+
+from __future__ import annotations
+
+import contextvars
+import pickle
+import secrets
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack
+from typing import Any
+
+import numpy as np
+import pytest
+from opentelemetry import context as otel_context
+from opentelemetry import trace
+from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
+from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+from opentelemetry.sdk.trace.sampling import ALWAYS_OFF
+from tests import told
+
+import mlobs
+from mlobs.api import registry, runtime
+from mlobs.core.callers import Caller
+from mlobs.core.inside import INSIDE, REQUEST
+from mlobs.core.patching import Patches
+from mlobs.testing import Telemetry, capture
+
+hooks = Patches(runtime, registry)
+ROWS = np.ones((3, 2))
+
+
+class Requests:
+    """Spans of requests, each with its caller."""
+
+    def __init__(self) -> None:
+        self._exporter = InMemorySpanExporter()
+        provider = TracerProvider(shutdown_on_exit=False)
+        provider.add_span_processor(SimpleSpanProcessor(self._exporter))
+        self.tracer = provider.get_tracer("requests")
+
+    def callers(self, stack: ExitStack, count: int) -> list[Caller]:
+        """So many requests that are open until the stack closes."""
+        found = []
+        for number in range(count):
+            span = stack.enter_context(self.tracer.start_as_current_span(f"r{number}", context=otel_context.Context()))
+            assert trace.get_current_span() is span
+            found.append(hooks.caller())
+        return found
+
+    @property
+    def spans(self) -> dict[str, ReadableSpan]:
+        return {span.name: span for span in self._exporter.get_finished_spans()}
+
+
+@pytest.fixture
+def requests() -> Requests:
+    return Requests()
+
+
+@pytest.fixture
+def predict() -> Callable[[Any], Any]:
+    @mlobs.observe(model="m")
+    def predict(rows: Any) -> Any:
+        return [0.5] * len(rows)
+
+    return predict
+
+
+def ids(span: ReadableSpan) -> tuple[int, int]:
+    assert span.context is not None
+    return span.context.trace_id, span.context.span_id
+
+
+def links(span: ReadableSpan) -> list[tuple[int, int]]:
+    return [(link.context.trace_id, link.context.span_id) for link in span.links]
+
+
+def elsewhere(function: Callable[[], Any]) -> Any:
+    """What a function returns in a thread that knows nothing of here."""
+    found: list[Any] = []
+    thread = threading.Thread(target=lambda: found.append(contextvars.Context().run(function)))
+    thread.start()
+    thread.join()
+    return found[0]
+
+
+def served(callers: Sequence[Any], work: Callable[[], Any], rows: Sequence[int] | None = None) -> Any:
+    """Work done for callers in another thread."""
+
+    def within() -> Any:
+        with hooks.serving(callers, rows):
+            return work()
+
+    return elsewhere(within)
+
+
+# ── spans ───────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize("travelled", [False, True])
+def test_one_caller_is_the_parent(
+    travelled: bool, telemetry: Telemetry, requests: Requests, predict: Callable[[Any], Any]
+) -> None:
+    """A lone request's prediction is its child, in another thread or, pickled, in another process; nothing is linked."""
+    with ExitStack() as stack:
+        callers: list[Any] = requests.callers(stack, 1)
+        if travelled:
+            callers = pickle.loads(pickle.dumps(callers))
+        assert served(callers, lambda: predict(ROWS)) == [0.5] * 3
+    [span] = telemetry.spans
+    request = requests.spans["r0"]
+    assert span.parent is not None
+    assert (span.parent.trace_id, span.parent.span_id) == ids(request)
+    assert links(span) == links(request) == []
+
+
+def test_several_callers_share_a_root_with_links_both_ways(
+    telemetry: Telemetry, requests: Requests, predict: Callable[[Any], Any]
+) -> None:
+    """A batch has a trace of its own that names every request, and every request that is open names the batch."""
+    with ExitStack() as stack:
+        callers = requests.callers(stack, 3)
+        served(callers, lambda: predict(ROWS))
+    [span] = telemetry.spans
+    found = requests.spans
+    assert span.parent is None
+    assert ids(span)[0] not in {ids(request)[0] for request in found.values()}
+    assert links(span) == [ids(found[f"r{number}"]) for number in range(3)]
+    assert [links(found[f"r{number}"]) for number in range(3)] == [[ids(span)]] * 3
+
+
+def test_a_request_that_is_over_is_linked_to_and_links_nowhere(
+    telemetry: Telemetry, requests: Requests, predict: Callable[[Any], Any]
+) -> None:
+    """Whoever gave up waiting has a span that cannot be changed any more; pickled callers have none here."""
+    with ExitStack() as stack:
+        callers = requests.callers(stack, 2)
+    served(callers, lambda: predict(ROWS))
+    served(pickle.loads(pickle.dumps(callers)), lambda: predict(ROWS))
+    expected = [ids(requests.spans[name]) for name in ("r0", "r1")]
+    assert [links(span) for span in telemetry.spans] == [expected, expected]
+    assert [links(request) for request in requests.spans.values()] == [[], []]
+
+
+def test_each_prediction_of_a_block_has_its_span(
+    telemetry: Telemetry, requests: Requests, predict: Callable[[Any], Any]
+) -> None:
+    """Two models asked for one batch: two roots, and each request links to both."""
+    with ExitStack() as stack:
+        callers = requests.callers(stack, 2)
+        served(callers, lambda: (predict(ROWS), predict(ROWS)))
+    made = [ids(span) for span in telemetry.spans]
+    assert len(made) == 2
+    assert [links(request) for request in requests.spans.values()] == [made, made]
+
+
+def test_spans_of_others_in_a_block_are_a_lone_callers_children(
+    telemetry: Telemetry, requests: Requests, predict: Callable[[Any], Any]
+) -> None:
+    """What the user traces around a lone request's prediction hangs under the request, and the prediction under that."""
+
+    def work() -> None:
+        with requests.tracer.start_as_current_span("prepare"):
+            predict(ROWS)
+
+    with ExitStack() as stack:
+        served(requests.callers(stack, 1), work)
+    [span] = telemetry.spans
+    prepare = requests.spans["prepare"]
+    assert prepare.parent is not None
+    assert (prepare.parent.trace_id, prepare.parent.span_id) == ids(requests.spans["r0"])
+    assert span.parent is not None
+    assert (span.parent.trace_id, span.parent.span_id) == ids(prepare)
+
+
+def test_a_block_has_none_of_the_context_it_is_entered_in(
+    telemetry: Telemetry, requests: Requests, predict: Callable[[Any], Any]
+) -> None:
+    """A batching task that inherited the first request's context predicts for all; afterwards that context is back."""
+    with ExitStack() as stack:
+        callers = requests.callers(stack, 2)
+        with requests.tracer.start_as_current_span("first") as first:
+            with hooks.serving(callers):
+                predict(ROWS)
+            assert trace.get_current_span() is first
+    [span] = telemetry.spans
+    assert span.parent is None
+    assert ids(requests.spans["first"]) not in links(span)
+
+
+@pytest.mark.parametrize("count", [1, 3])
+def test_unsampled_callers_have_no_span_below_them(
+    count: int, telemetry: Telemetry, predict: Callable[[Any], Any]
+) -> None:
+    """Where no request of a batch is recorded, neither is its prediction, nor an error of it; it counts all the same."""
+    tracer = TracerProvider(sampler=ALWAYS_OFF, shutdown_on_exit=False).get_tracer("t")
+
+    @mlobs.observe(model="m")
+    def fail(rows: Any) -> None:
+        raise LookupError
+
+    def work() -> None:
+        predict(ROWS)
+        with pytest.raises(LookupError):
+            fail(ROWS)
+
+    callers = []
+    for _ in range(count):
+        with tracer.start_as_current_span("request"):
+            callers.append(hooks.caller())
+    served(callers, work)
+    assert telemetry.spans == []
+    assert told.calls(telemetry) == {("m", "predict"): 1, ("m", "fail"): 1}
+
+
+def test_one_sampled_caller_is_enough(telemetry: Telemetry, requests: Requests, predict: Callable[[Any], Any]) -> None:
+    """A batch is recorded for the one request that is."""
+    tracer = TracerProvider(sampler=ALWAYS_OFF, shutdown_on_exit=False).get_tracer("t")
+    with ExitStack() as stack:
+        [sampled] = requests.callers(stack, 1)
+        with tracer.start_as_current_span("request"):
+            served([hooks.caller(), sampled], lambda: predict(ROWS))
+    [span] = telemetry.spans
+    assert ids(requests.spans["r0"]) in links(span)
+
+
+@pytest.mark.parametrize("count", [0, 1, 2])
+def test_callers_without_spans_count_down(count: int) -> None:
+    """As what is nobody's child: one in a hundred by default, and all errors."""
+    with capture(slow=60.0) as telemetry:
+        predict = mlobs.observe(model="m")(lambda rows: 0.5)
+
+        @mlobs.observe(model="f")
+        def fail(rows: Any) -> None:
+            raise LookupError
+
+        callers = [elsewhere(hooks.caller) for _ in range(count)]
+        for _ in range(201):
+            served(callers, lambda: predict(ROWS))
+        assert len(telemetry.spans) == 3
+        with pytest.raises(LookupError), hooks.serving(callers):
+            fail(ROWS)
+        assert [span.parent for span in telemetry.spans] == [None] * 4
+
+
+def test_an_error_passes_through_and_is_counted(
+    telemetry: Telemetry, requests: Requests, predict: Callable[[Any], Any]
+) -> None:
+    """A batch that fails fails as it would, its span says so, and the thread is as it was."""
+
+    @mlobs.observe(model="m")
+    def fail(rows: Any) -> None:
+        raise LookupError("theirs")
+
+    def work() -> None:
+        with pytest.raises(LookupError, match="theirs"), hooks.serving(callers):
+            fail(ROWS)
+        assert trace.get_current_span() is trace.INVALID_SPAN
+        assert (INSIDE.get(), REQUEST.get()) == (False, None)
+
+    with ExitStack() as stack:
+        callers = requests.callers(stack, 2)
+        elsewhere(work)
+    assert told.errors(telemetry) == {"LookupError": 1}
+    [span] = telemetry.spans
+    assert len(links(span)) == 2
+    assert span.status.status_code is trace.StatusCode.ERROR
+
+
+# ── the queue ───────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_each_caller_has_waited_once(telemetry: Telemetry, predict: Callable[[Any], Any]) -> None:
+    """The first prediction of a block tells the wait of each, from the moment it began to wait; later ones do not."""
+    callers = [hooks.caller() for _ in range(3)]
+    for caller, seconds in zip(callers, (1, 2, 3), strict=True):
+        caller.since -= seconds * 10**9
+    served(pickle.loads(pickle.dumps(callers)), lambda: (predict(ROWS), predict(ROWS)))
+    assert told.stages(telemetry) == {"queue": 3}
+    [histogram] = telemetry.histograms("mlobs.stage.duration")
+    assert 6 <= histogram.total < 16  # type: ignore[union-attr]
+
+
+def test_a_clock_that_goes_backwards_has_nobody_wait_less_than_nothing(
+    telemetry: Telemetry, predict: Callable[[Any], Any]
+) -> None:
+    """The time of day may be set back while a request waits."""
+    caller = hooks.caller()
+    caller.since = time.time_ns() + 10**12
+    served([caller], lambda: predict(ROWS))
+    [histogram] = telemetry.histograms("mlobs.stage.duration")
+    assert histogram.total == 0  # type: ignore[union-attr]
+
+
+# ── what callers agree on ───────────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_what_all_ask_for_inside_an_observed_call_belongs_to_those_calls(
+    telemetry: Telemetry, predict: Callable[[Any], Any]
+) -> None:
+    """A batch for observed functions only is a part of their calls; for one that is none it is a prediction."""
+    made: list[Caller] = []
+
+    @mlobs.observe(model="outer")
+    def outer(rows: Any) -> float:
+        made.append(hooks.caller())
+        return 0.5
+
+    outer(ROWS)
+    outer(ROWS)
+    served(pickle.loads(pickle.dumps(made)), lambda: predict(ROWS))
+    assert told.calls(telemetry) == {("outer", "outer"): 2}
+    served([*made, hooks.caller()], lambda: predict(ROWS))
+    assert told.calls(telemetry) == {("outer", "outer"): 2, ("m", "predict"): 1}
+
+
+@pytest.mark.parametrize(
+    ("variants", "counted"),
+    [(["b"], "b"), (["b", "b"], "b"), (["b", "c"], "champion"), (["b", None], "champion"), ([None, "b"], "champion")],
+)
+def test_a_variant_holds_where_all_agree(
+    variants: list[str | None], counted: str, telemetry: Telemetry, predict: Callable[[Any], Any]
+) -> None:
+    """One batch has one variant: that of all its requests, else the model's own."""
+    callers = []
+    for name in variants:
+        if name is None:
+            callers.append(hooks.caller())
+        else:
+            with mlobs.variant(name):
+                callers.append(hooks.caller())
+    for given in (callers, pickle.loads(pickle.dumps(callers))):
+        served(given, lambda: predict(ROWS))
+    assert telemetry.total("mlobs.prediction.duration", model_variant=counted) == 2
+
+
+# ── tickets ─────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.fixture
+def selling() -> Iterator[Telemetry]:
+    """Telemetry of a process that gives tickets."""
+    with capture(ticket_keys=[secrets.token_hex(32)]) as captured:
+        yield captured
+
+
+def asked(count: int) -> tuple[list[Caller], list[list[Any]]]:
+    """Callers that are requests of this process, and what each is handed."""
+    callers, handed = [], []
+    for _ in range(count):
+        calls: list[Any] = []
+        token = REQUEST.set(calls)
+        callers.append(hooks.caller())
+        REQUEST.reset(token)
+        handed.append(calls)
+    return callers, handed
+
+
+@pytest.mark.usefixtures("selling")
+@pytest.mark.parametrize("kind", [list, tuple, np.array])
+def test_each_request_has_the_tickets_of_its_own_rows(kind: Callable[[list[float]], Any]) -> None:
+    """An answer is dealt out by how many rows each request gave; one that gave none has none."""
+    predict = mlobs.observe(model="m")(lambda rows: kind([0.1, 0.2, 0.3, 0.4]))
+    callers, handed = asked(4)
+    served(callers, lambda: predict(np.ones((4, 2))), rows=[1, 2, 0, 1])
+    assert [[list(one.answer) for one in calls] for calls in handed] == [[[0.1]], [[0.2, 0.3]], [], [[0.4]]]
+
+
+@pytest.mark.usefixtures("selling")
+def test_a_lone_request_has_all_the_tickets() -> None:
+    """Whatever the answer looks like; and each by default gave one row."""
+    predict = mlobs.observe(model="m")(lambda rows: 0.7)
+    callers, [calls] = asked(1)
+    served(callers, lambda: (predict(ROWS), predict(ROWS)))
+    assert [one.answer for one in calls] == [0.7, 0.7]
+
+
+@pytest.mark.usefixtures("selling")
+@pytest.mark.parametrize("rows", [None, [1, 1], [2, 2]])
+def test_an_answer_that_cannot_be_dealt_out_gives_no_tickets(rows: list[int] | None) -> None:
+    """Rather none than somebody else's: three answers for two requests, or for four rows."""
+    predict = mlobs.observe(model="m")(lambda rows: [0.5] * len(rows))
+    callers, handed = asked(2)
+    served(callers, lambda: predict(ROWS), rows=rows)
+    assert handed == [[], []]
+
+
+@pytest.mark.usefixtures("selling")
+def test_callers_from_other_processes_take_no_tickets() -> None:
+    """Pickled, a caller names no request; those that are of this process have theirs."""
+    predict = mlobs.observe(model="m")(lambda rows: [0.5] * len(rows))
+    [there, here], [_, calls] = asked(2)
+    served([pickle.loads(pickle.dumps(there)), here], lambda: predict(ROWS), rows=[2, 1])
+    assert [one.answer for one in calls] == [[0.5]]
+
+
+# ── what goes wrong ─────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_what_an_integration_does_wrong_never_reaches_the_server() -> None:
+    """No callers at all, sizes that are not theirs, a block that ends in another context: counted, and served."""
+    runtime.guard.strict = False
+    with capture(ticket_keys=[secrets.token_hex(32)]) as telemetry:
+        predict = mlobs.observe(model="m", operation="predict")(lambda rows: [0.5] * len(rows))
+        before = runtime.guard.errors["serving"]
+        assert served([None], lambda: predict(ROWS)) == [0.5] * 3
+        callers, handed = asked(2)
+        assert served(callers, lambda: predict(ROWS), rows=[3]) == [0.5] * 3
+        assert handed == [[], []]
+        block = hooks.serving(callers)
+        contextvars.copy_context().run(block.__enter__)
+        block.__exit__(None, None, None)
+        assert runtime.guard.errors["serving"] == before + 3
+        assert told.calls(telemetry) == {("m", "predict"): 2}
+
+
+def test_a_guarded_block_counts_what_it_raises_and_lets_interrupts_through() -> None:
+    """Errors of an integration end with its block; Ctrl-C is the program's."""
+    runtime.guard.strict = False
+    before = runtime.guard.errors["hook"]
+    with hooks.guarded():
+        raise LookupError
+    assert runtime.guard.errors["hook"] == before + 1
+    with pytest.raises(KeyboardInterrupt), hooks.guarded():
+        raise KeyboardInterrupt
