@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -119,12 +121,18 @@ def test_an_integrations_own_error_is_counted(
     runtime.guard.errors.clear()
 
 
-def test_a_last_export(sink: Sink, patches: Patches) -> None:
-    """What was counted has arrived when it returns."""
-    mlobs.configure(endpoint=sink.url, export_interval=3600)
-    try:
-        mlobs.observe(model="last")(lambda x: 0.5)([1.0])
-        patches.flush()
-        assert sink.calls() == 1
-    finally:
-        mlobs.shutdown()
+KILLED = """
+import os, sys, mlobs
+from mlobs.api import registry, runtime
+from mlobs.core.patching import Patches
+mlobs.observe(model="last")(lambda x: 0.5)([1.0])
+Patches(runtime, registry).flush()
+os._exit(0)
+"""
+
+
+def test_a_last_export(sink: Sink) -> None:
+    """What was counted has arrived when it returns, whatever becomes of the process."""
+    environ = {**os.environ, "OTEL_EXPORTER_OTLP_ENDPOINT": sink.url, "OTEL_METRIC_EXPORT_INTERVAL": "3600000"}
+    subprocess.run([sys.executable, "-c", KILLED], env=environ, check=True)
+    assert sink.calls() == 1

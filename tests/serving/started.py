@@ -128,6 +128,7 @@ def started(
             env={
                 **os.environ,
                 "OTEL_EXPORTER_OTLP_ENDPOINT": sink.url,
+                "OTEL_EXPORTER_OTLP_PROTOCOL": "http/protobuf",  # the distro that tests live beside says grpc
                 "OTEL_METRIC_EXPORT_INTERVAL": "500",
                 "OTEL_BSP_SCHEDULE_DELAY": "500",
                 "PYTHONDONTWRITEBYTECODE": "1",

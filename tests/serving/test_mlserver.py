@@ -100,7 +100,7 @@ def test_each_under_its_caller(sink: Sink, tmp_path: Path, workers: str) -> None
     assert all(answer.body["outputs"][0]["data"] == pytest.approx(PRICES) for answer in answers)
     assert {answer.status for answer in failed} == {500}
     assert ("ValueError" in str(failed[0].body)) == (workers == "2")  # as MLServer says it
-    assert calls(sink) == {PREDICT: REQUESTS, ("flats", "3", "predict", "ValueError"): 5}, server.said
+    assert calls(sink) == {PREDICT: REQUESTS, ("flats", "3", "predict", "ValueError"): 5}, server.said[-2000:]
     assert rows(sink) == 2 * REQUESTS + 5
     assert failures(sink) == {}
     found = parents(sink)
@@ -133,7 +133,7 @@ def test_batches_have_links_to_all(sink: Sink, tmp_path: Path, workers: str) -> 
             assert len(answer.headers["mlobs-ticket"].split(",")) == 2 - number % 2
     [(key, batches)] = calls(sink).items()
     assert key == PREDICT
-    assert REQUESTS / 4 <= batches < REQUESTS, server.said
+    assert REQUESTS / 4 <= batches < REQUESTS, server.said[-2000:]
     assert rows(sink) == REQUESTS * 3 // 2
     assert failures(sink) == {}
     assert stages(sink) == {("queue",): REQUESTS}
