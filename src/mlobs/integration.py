@@ -129,11 +129,23 @@ class Hooks(Protocol):
     def guarded(self) -> AbstractContextManager[None]:
         """A block of the integration's own code within the framework's: what it raises is counted, and goes no further."""
 
-    def asgi(self, owner: type, name: str = "__call__") -> None:
-        """A method that is an ASGI application: what it serves runs under the caller's span."""
+    def asgi(self, owner: type, name: str = "__call__", *, position: int = 1) -> None:
+        """A method that is an ASGI application: what it serves runs under the caller's span.
+
+        Its scope is the argument at ``position``, the instance being 0; ``receive`` and ``send`` are the two after it.
+        """
 
     def wsgi(self, owner: type, name: str = "__call__") -> None:
         """A method that is a WSGI application, likewise."""
+
+    def under(self, headers: Mapping[str, Any]) -> AbstractContextManager[None]:
+        """A block that serves a request with these headers: where it runs under no span, it runs under the caller's."""
+
+    def error(self, place: str, error: Exception) -> None:
+        """Count an error of the integration's own, caught where a function that it has replaced went on without it."""
+
+    def flush(self) -> None:
+        """Send what was counted, for at most two seconds: somebody else is about to kill this process."""
 
 
 class Integration(NamedTuple):

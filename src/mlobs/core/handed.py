@@ -43,14 +43,10 @@ def asgi(application: Callable[..., Awaitable[Any]], sealing: Sealing, position:
                 REQUEST.reset(request)
 
     # with an application's own arguments: servers call one without any, to see whether it is a factory of applications
-
     async def plain(scope: Any, receive: Any, send: Any) -> Any:  # noqa: ANN401 - passed on
         return await served(scope, receive, send)
 
-    async def method(self: Any, scope: Any, receive: Any, send: Any) -> Any:  # noqa: ANN401 - passed on
-        return await served(self, scope, receive, send)
-
-    return method if position else plain
+    return served if position else plain
 
 
 def _is_http(scope: Any) -> bool:  # noqa: ANN401 - a server's

@@ -15,13 +15,13 @@ from mlobs.core.guard import Guarded
 from mlobs.core.hooked import Hooked, Method, Suppressed, Switch
 from mlobs.core.model import Identity
 from mlobs.core.registry import Registration
-from mlobs.core.requests import Requests
+from mlobs.core.requests import Requests, Under
 from mlobs.errors import MlobsError
 from mlobs.integration import Named, Reading
 from mlobs.profile import Profile
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from mlobs.core.registry import Registry
     from mlobs.core.runtime import Runtime
@@ -133,13 +133,25 @@ class Patches:
         """See `mlobs.integration.Hooks`."""
         return Guarded(self._runtime.guard, "hook")
 
-    def asgi(self, owner: type, name: str = "__call__") -> None:
+    def asgi(self, owner: type, name: str = "__call__", *, position: int = 1) -> None:
         """See `mlobs.integration.Hooks`."""
-        self._serve(owner, name, self._requests.asgi)
+        self._serve(owner, name, self._requests.asgi, position)
 
     def wsgi(self, owner: type, name: str = "__call__") -> None:
         """See `mlobs.integration.Hooks`."""
         self._serve(owner, name, self._requests.wsgi)
+
+    def under(self, headers: Mapping[str, Any]) -> Under:
+        """See `mlobs.integration.Hooks`."""
+        return self._requests.under(headers)
+
+    def error(self, place: str, error: Exception) -> None:
+        """See `mlobs.integration.Hooks`."""
+        self._runtime.guard.error(place, error)
+
+    def flush(self) -> None:
+        """See `mlobs.integration.Hooks`."""
+        self._runtime.flush(2.0)
 
     # ── and back ────────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -166,10 +178,10 @@ class Patches:
             if owner is not None:
                 self._hook(owner, name, make, inherited=inherited)
 
-    def _serve(self, owner: type, name: str, wrap: Callable[..., Callable[..., Any]]) -> None:
+    def _serve(self, owner: type, name: str, wrap: Callable[..., Callable[..., Any]], position: int = 1) -> None:
         found = vars(owner).get(name)
         if inspect.isfunction(found):
-            self.replace(owner, name, functools.wraps(found)(wrap(found, position=1)))
+            self.replace(owner, name, functools.wraps(found)(wrap(found, position=position)))
 
     def _hook(
         self,

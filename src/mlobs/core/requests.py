@@ -18,7 +18,8 @@ from mlobs.core import handed
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
-    from types import ModuleType
+    from contextvars import Token
+    from types import ModuleType, TracebackType
 
     from opentelemetry.context import Context
     from opentelemetry.propagators.textmap import TextMapPropagator
@@ -81,6 +82,10 @@ class Requests:
 
         return handed.wsgi(traced, self._tickets, position)
 
+    def under(self, headers: Mapping[str, Any]) -> Under:
+        """A block that serves a request with these headers, under the span that they name where there is none."""
+        return Under(self._of_headers(headers))
+
     def _tickets(self) -> Callable[[list[Handed]], str | None] | None:
         """What makes the tickets of a request's calls; None where nobody wants them."""
         settings = self._state.settings
@@ -115,6 +120,22 @@ class Requests:
             self._state.guard.error("request", error)
             return None
 
+    def _of_headers(self, headers: Mapping[str, Any]) -> Context | None:
+        """The context to serve a request with these headers in; None: the one that is current. Never raises."""
+        try:
+            if trace.get_current_span() is not trace.INVALID_SPAN:
+                return None
+            if self._propagate is None:
+                self._prepare()
+            propagator, names, _ = self._wanted()
+            pairs = [(name.lower().encode("latin-1"), str(value).encode("latin-1")) for name, value in headers.items()]
+            if propagator is None or names.isdisjoint([name for name, _ in pairs]):
+                return None
+            return _extract(propagator, pairs, _IN_SCOPE)
+        except Exception as error:  # noqa: BLE001 - ours, or headers that are none
+            self._state.guard.error("request", error)
+            return None
+
     def _of_environ(self, environ: Any) -> Context | None:  # noqa: ANN401 - a server's
         """The context to serve a WSGI request in; None: the one that is current. Never raises."""
         try:
@@ -143,6 +164,25 @@ class Requests:
                 frozenset(_variable(name) for name in names),
             )
         return self._looked_for
+
+
+class Under:
+    """A block in a context of its own, or, without one, in the one that is current."""
+
+    def __init__(self, found: Context | None) -> None:
+        self._found = found
+        self._token: Token[Context] | None = None
+
+    def __enter__(self) -> None:
+        if self._found is not None:
+            self._token = otel_context.attach(self._found)
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        # one thrown away half served ends in somebody else's context
+        if self._token is not None and otel_context.get_current() is self._found:
+            otel_context.detach(self._token)
 
 
 def _extract(propagator: TextMapPropagator, carrier: Any, getter: Getter[Any]) -> Context | None:  # noqa: ANN401 - a server's
