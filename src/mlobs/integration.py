@@ -122,6 +122,19 @@ class Hooks(Protocol):
         each request's answer carries its own tickets, where requests are served in this process.
         """
 
+    def task(self) -> AbstractContextManager[None]:
+        """A block in which a task of an engine runs that runs it again when it fails, in a worker process of its own.
+
+        What it predicts is sent when it has ended well. Where it fails, by any exception but GeneratorExit, nothing of
+        it is counted, as long as no other task and no other call has run in this process meanwhile.
+        """
+
+    def flush(self) -> None:
+        """Send everything now, for at most the ``flush_timeout`` of the settings: the process may end without a word."""
+
+    def on(self) -> Sequence[str]:
+        """The names of the integrations that are on."""
+
     def asgi(self, owner: type, name: str = "__call__") -> None:
         """A method that is an ASGI application: what it serves runs under the caller's span."""
 

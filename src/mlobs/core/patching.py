@@ -15,6 +15,7 @@ from mlobs.core.hooked import Hooked, Method, Suppressed, Switch
 from mlobs.core.model import Identity
 from mlobs.core.registry import Registration
 from mlobs.core.requests import Requests
+from mlobs.core.task import Task
 from mlobs.errors import MlobsError
 from mlobs.integration import Reading
 from mlobs.profile import Profile
@@ -33,7 +34,10 @@ _BESIDE: Final = ".profile.json"
 class Patches:
     """The `mlobs.integration.Hooks` of one integration."""
 
-    def __init__(self, runtime: Runtime, registry: Registry) -> None:
+    def __init__(
+        self, runtime: Runtime, registry: Registry, on: Callable[[], Sequence[str]] = tuple
+    ) -> None:
+        self._on = on
         self._runtime = runtime
         self._registry = registry
         self._requests = Requests(runtime)
@@ -112,6 +116,18 @@ class Patches:
     def serving(self, callers: Sequence[Any], rows: Sequence[int] | None = None) -> Serving:
         """See `mlobs.integration.Hooks`."""
         return Serving(callers, rows)
+
+    def task(self) -> Task:
+        """See `mlobs.integration.Hooks`."""
+        return Task(self._runtime.tasks)
+
+    def flush(self) -> None:
+        """See `mlobs.integration.Hooks`."""
+        self._runtime.flush(self._runtime.settings.flush_timeout)
+
+    def on(self) -> Sequence[str]:
+        """See `mlobs.integration.Hooks`."""
+        return self._on()
 
     def asgi(self, owner: type, name: str = "__call__") -> None:
         """See `mlobs.integration.Hooks`."""

@@ -1,0 +1,3 @@
+"""Dask."""
+from mlobs.integration import Integration
+integration = Integration(name="dask", distribution="distributed", lowest="2025.1", modules={})
