@@ -87,13 +87,16 @@ def arrived(names: tuple[str, ...]) -> None:
         for name in names:
             with suppress(mlobs.MlobsError):  # a framework that is not here, or too old
                 mlobs.instrument(name)
-        context = sys.modules["pyspark.taskcontext"].TaskContext.get()
-        if context is None or _Worker.hooks is None or not hasattr(_Worker.hooks, "task"):
+        if _Worker.hooks is None:
             return
+        context = sys.modules["pyspark.taskcontext"].TaskContext.get()
+        if context is None:
+            return  # no task: Spark asks a function something beforehand
         attempt = context.taskAttemptId()
         if _Worker.attempt == attempt:
             return  # a task may bring several functions
         _end(None)
+        _Worker.hooks.worker()
         _Worker.attempt, _Worker.task = attempt, _Worker.hooks.task()
         _Worker.task.__enter__()
 

@@ -122,6 +122,12 @@ class Hooks(Protocol):
         each request's answer carries its own tickets, where requests are served in this process.
         """
 
+    def worker(self) -> None:
+        """This process is one of an engine's workers; called in its main thread before its first task.
+
+        An identity in the environment, which all workers share, is made its own, and SIGTERM is attended to.
+        """
+
     def task(self) -> AbstractContextManager[None]:
         """A block in which a task of an engine runs that runs it again when it fails, in a worker process of its own.
 

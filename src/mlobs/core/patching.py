@@ -117,6 +117,10 @@ class Patches:
         """See `mlobs.integration.Hooks`."""
         return Serving(callers, rows)
 
+    def worker(self) -> None:
+        """See `mlobs.integration.Hooks`."""
+        self._runtime.serve_an_engine()
+
     def task(self) -> Task:
         """See `mlobs.integration.Hooks`."""
         return Task(self._runtime.tasks)

@@ -97,6 +97,15 @@ class Runtime(State):
         _at_exit(self)
         self.termination.attend()
 
+    def serve_an_engine(self) -> None:
+        """This process is one of an engine's workers, whose environment, and any identity in it, is that of all of them.
+
+        Called in the main thread: calls may come on other threads only, and SIGTERM would be nobody's.
+        """
+        if self.instance is None:
+            self.forked = True
+        self.termination.attend()
+
     def flush(self, timeout: float) -> bool:
         """Fold and export now; whether everything was delivered within ``timeout`` seconds."""
         return self.pipeline.flush(timeout)

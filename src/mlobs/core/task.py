@@ -77,8 +77,6 @@ class Tasks:
 
     def _hold(self) -> None:
         runtime = self._runtime
-        if runtime.instance is None:
-            runtime.forked = True  # an engine's workers have one environment, and an identity in it is of all of them
         monitors = list(runtime.monitors.values())
         if any(monitor.begun > monitor.ended for monitor in monitors):
             return
