@@ -34,9 +34,7 @@ _BESIDE: Final = ".profile.json"
 class Patches:
     """The `mlobs.integration.Hooks` of one integration."""
 
-    def __init__(
-        self, runtime: Runtime, registry: Registry, on: Callable[[], Sequence[str]] = tuple
-    ) -> None:
+    def __init__(self, runtime: Runtime, registry: Registry, on: Callable[[], Sequence[str]] = tuple) -> None:
         self._on = on
         self._runtime = runtime
         self._registry = registry
