@@ -126,6 +126,25 @@ class Hooks(Protocol):
         each request's answer carries its own tickets, where requests are served in this process.
         """
 
+    def worker(self) -> None:
+        """This process is one of an engine's workers; called in its main thread before its first task.
+
+        An identity in the environment, which all workers share, is made its own, and SIGTERM is attended to.
+        """
+
+    def task(self) -> AbstractContextManager[None]:
+        """A block in which a task of an engine runs that runs it again when it fails, in a worker process of its own.
+
+        What it predicts is sent when it has ended well. Where it fails, by any exception but GeneratorExit, nothing of
+        it is counted, as long as no other task and no other call has run in this process meanwhile.
+        """
+
+    def flush(self) -> None:
+        """Send everything now, for at most the ``flush_timeout`` of the settings: the process may end without a word."""
+
+    def on(self) -> Sequence[str]:
+        """The names of the integrations that are on."""
+
     def guarded(self) -> AbstractContextManager[None]:
         """A block of the integration's own code within the framework's: what it raises is counted, and goes no further."""
 
@@ -143,9 +162,6 @@ class Hooks(Protocol):
 
     def error(self, place: str, error: Exception) -> None:
         """Count an error of the integration's own, caught where a function that it has replaced went on without it."""
-
-    def flush(self) -> None:
-        """Send what was counted, for at most two seconds: somebody else is about to kill this process."""
 
 
 class Integration(NamedTuple):

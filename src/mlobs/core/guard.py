@@ -42,6 +42,7 @@ _MEANINGS = {
     "report": "a stage or a generation whose time or number of tokens is no finite number",
     "report_full": "stages or generations came faster than they could be folded",
     "stage": "a stage whose name is no text",
+    "task_failed": "rows of a task that failed: its engine runs it again, and what it had predicted is not counted",
 }
 
 

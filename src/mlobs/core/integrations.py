@@ -119,7 +119,7 @@ class Integrations:
     def _hook(self, integration: Integration) -> Patches:
         import wrapt
 
-        patches = Patches(self._runtime, self._registry)
+        patches = Patches(self._runtime, self._registry, lambda: tuple(self._on))
 
         def imported(module: ModuleType) -> None:
             """Never raises: it would fail the import. Takes no lock: a child may be forked while a thread is in here."""

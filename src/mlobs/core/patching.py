@@ -16,6 +16,7 @@ from mlobs.core.hooked import Hooked, Method, Suppressed, Switch
 from mlobs.core.model import Identity
 from mlobs.core.registry import Registration
 from mlobs.core.requests import Requests, Under
+from mlobs.core.task import Task
 from mlobs.errors import MlobsError
 from mlobs.integration import Named, Reading
 from mlobs.profile import Profile
@@ -34,7 +35,8 @@ _BESIDE: Final = ".profile.json"
 class Patches:
     """The `mlobs.integration.Hooks` of one integration."""
 
-    def __init__(self, runtime: Runtime, registry: Registry) -> None:
+    def __init__(self, runtime: Runtime, registry: Registry, on: Callable[[], Sequence[str]] = tuple) -> None:
+        self._on = on
         self._runtime = runtime
         self._registry = registry
         self._requests = Requests(runtime)
@@ -129,6 +131,22 @@ class Patches:
         """See `mlobs.integration.Hooks`."""
         return Serving(callers, rows, self._runtime.guard)
 
+    def worker(self) -> None:
+        """See `mlobs.integration.Hooks`."""
+        self._runtime.serve_an_engine()
+
+    def task(self) -> Task:
+        """See `mlobs.integration.Hooks`."""
+        return Task(self._runtime.tasks)
+
+    def flush(self) -> None:
+        """See `mlobs.integration.Hooks`."""
+        self._runtime.flush(self._runtime.settings.flush_timeout)
+
+    def on(self) -> Sequence[str]:
+        """See `mlobs.integration.Hooks`."""
+        return self._on()
+
     def guarded(self) -> Guarded:
         """See `mlobs.integration.Hooks`."""
         return Guarded(self._runtime.guard, "hook")
@@ -148,10 +166,6 @@ class Patches:
     def error(self, place: str, error: Exception) -> None:
         """See `mlobs.integration.Hooks`."""
         self._runtime.guard.error(place, error)
-
-    def flush(self) -> None:
-        """See `mlobs.integration.Hooks`."""
-        self._runtime.flush(2.0)
 
     # ── and back ────────────────────────────────────────────────────────────────────────────────────────────────────
 

@@ -35,15 +35,16 @@ _RETRY: Final = 0.1  # seconds between two tries before a deadline
 
 
 class _Request:
-    """Somebody waits for an export; after the ``last`` one the thread ends.
+    """Somebody waits for an export, or only until none is under way; after the ``last`` one the thread ends.
 
     A signal handler may ask while the thread it interrupted is asking. So nothing here is an Event, whose lock one of
     the two would hold: a SimpleQueue may be used from handlers.
     """
 
-    def __init__(self, deadline: float, *, last: bool) -> None:
+    def __init__(self, deadline: float, *, last: bool, only_wait: bool = False) -> None:
         self.deadline = deadline
         self.last = last
+        self.only_wait = only_wait
         self._answer: queue.SimpleQueue[bool] = queue.SimpleQueue()
 
     def answer(self, *, delivered: bool) -> None:
@@ -71,6 +72,7 @@ class Pipeline:
         self._exporter: Exporter | None = None
         self._spans: Spans | None = None
         self._series = 0
+        self.heard = True  # whether the last export arrived
 
     # ── what is made when it is first needed, never at import and never in a fork hook ──────────────────────────────
 
@@ -85,7 +87,7 @@ class Pipeline:
             if settings.service_name is not None:
                 extra["service.name"] = settings.service_name
             state = self._state
-            self._resource = resource(extra, forked=state.forked, instance=state.instance)
+            self._resource = resource(extra, forked=state.forked, lives=state.lives, instance=state.instance)
             state.instance = str(self._resource.attributes["service.instance.id"])
         return self._resource
 
@@ -145,18 +147,23 @@ class Pipeline:
         """Ask the thread for an export now, and wait for it at most ``timeout`` seconds."""
         return self._ask(timeout, last=False)
 
-    def _ask(self, timeout: float, *, last: bool) -> bool:
+    def settle(self, timeout: float) -> bool:
+        """Wait until no export is under way; whether that was so within ``timeout`` seconds."""
+        return self._ask(timeout, last=False, only_wait=True)
+
+    def _ask(self, timeout: float, *, last: bool, only_wait: bool = False) -> bool:
         thread = self._thread
         if thread is None or not thread.is_alive():
             return True
-        request = _Request(time.monotonic() + timeout if timeout > 0 else 0.0, last=last)
+        deadline = time.monotonic() + timeout if timeout > 0 and not only_wait else 0.0
+        request = _Request(deadline, last=last, only_wait=only_wait)
         self._requests.put(request)
         return request.wait(timeout)
 
     def stop(self, timeout: float) -> bool:
         """Export a last time, within ``timeout`` seconds, and end the thread."""
         delivered = self._ask(timeout, last=True)
-        if not delivered and timeout > 0:
+        if not delivered and timeout > 0 and not self._state.held:
             self._state.guard.tell("last export", "mlobs could not deliver its last export within %.1f s.", timeout)
         return delivered
 
@@ -176,9 +183,9 @@ class Pipeline:
         while True:
             requests = self._wait(self._state.settings.export_interval)
             deadline = max((request.deadline for request in requests), default=0.0)
-            delivered = self._tick(deadline)
+            delivered = (not requests or not all(request.only_wait for request in requests)) and self._tick(deadline)
             for request in requests:
-                request.answer(delivered=delivered)
+                request.answer(delivered=delivered or request.only_wait)
             if any(request.last for request in requests):
                 break
         for request in self._wait(0):  # came too late
@@ -198,6 +205,10 @@ class Pipeline:
     def _tick(self, deadline: float) -> bool:
         """Collect and send; before a deadline, again and again until it is delivered. Never raises."""
         state = self._state
+        if state.held:
+            if self._spans is not None:  # they tell what happened, whatever will count of it
+                self._spans.flush(max(0.05, deadline - time.monotonic()) if deadline else state.settings.export_timeout)
+            return False
         began = time.perf_counter()
         delivered = False
         try:
@@ -211,6 +222,7 @@ class Pipeline:
         except Exception as error:  # noqa: BLE001 - ours; the host goes on
             state.guard.error("export", error)
         state.export_seconds += time.perf_counter() - began
+        self.heard = delivered
         return delivered
 
     def _export(self, deadline: float) -> Answer:

@@ -16,6 +16,7 @@ from mlobs.core.pipeline import Pipeline
 from mlobs.core.reports import Reports
 from mlobs.core.settings import Settings, from_environment
 from mlobs.core.state import State
+from mlobs.core.task import Tasks
 from mlobs.core.termination import Termination
 from mlobs.core.tracing import Tracing
 from mlobs.otel.points import NO_ATTRIBUTES
@@ -34,6 +35,7 @@ class Runtime(State):
         super().__init__(settings, clock)
         self.over = False
         self.outcomes = Outcomes(self)
+        self.tasks = Tasks(self)
         self.tracing = Tracing(lambda: self.pipeline.spans, self.start, self.fold)
         self.termination = Termination(lambda: self.settings, self.flush, lambda: self.counts_here)
         self._renew()
@@ -95,6 +97,15 @@ class Runtime(State):
         _at_exit(self)
         self.termination.attend()
 
+    def serve_an_engine(self) -> None:
+        """This process is one of an engine's workers, whose environment, and any identity in it, is that of all of them.
+
+        Called in the main thread: calls may come on other threads only, and SIGTERM would be nobody's.
+        """
+        if self.instance is None:
+            self.forked = True
+        self.termination.attend()
+
     def flush(self, timeout: float) -> bool:
         """Fold and export now; whether everything was delivered within ``timeout`` seconds."""
         return self.pipeline.flush(timeout)
@@ -144,6 +155,26 @@ class Runtime(State):
 
     def after_fork(self) -> None:
         """In the child: new locks, zeroed counts, a new start time and identity. Threads start with the first call."""
+        self.budget.renew()
+        self.tasks.renew()
+        self._again()
+
+    def anew(self) -> None:
+        """Forget what has been counted and not sent: zeroed counts, a new start time and identity, as in a forked child.
+
+        No observed call may be running.
+        """
+        self.outcomes.close()
+        started = self.started
+        if started:
+            self.pipeline.stop(self.settings.flush_timeout)
+            self.folder.stop()
+        self.lives += 1
+        self._again()
+        if started:
+            self.start()
+
+    def _again(self) -> None:
         self.guard.renew()
         for identity, model in self.models.items():
             self.models[identity] = self._make(identity, model.profile)

@@ -41,6 +41,7 @@ class State(ABC):
         self.monitors: dict[tuple[Identity, str], Monitor] = {}
         self.objectives: dict[tuple[str, str | None], Objective] = {}
         self.hands = False  # every model's calls are kept for tickets
+        self.lives = 0  # how often this process has begun anew
         self.budget = Budget(lambda: self.monitors.values())  # noqa: PLW0108 - tests put another mapping in its place
         self._begin(forked=False)
 
@@ -51,12 +52,12 @@ class State(ABC):
         self.counting = threading.RLock()
         self.begun = time.time_ns()
         self.forked = forked
+        self.held = False  # a task is running whose counts are sent when it has ended well
         self.instance: str | None = None
         self.deltas = Deltas()
         self.reports = Reports(NO_ATTRIBUTES, self.guard)  # of no model
         self.fold_seconds = 0.0
         self.export_seconds = 0.0
-        self.budget.renew()
         self.resources = Resources(lambda place, error: self.guard.error(place, error))  # noqa: PLW0108 - a test has another guard
 
     @property

@@ -16,12 +16,13 @@ if TYPE_CHECKING:
 INSTANCE: Final = "service.instance.id"
 
 
-def resource(extra: Mapping[str, str], *, forked: bool, instance: str | None = None) -> Resource:
+def resource(extra: Mapping[str, str], *, forked: bool, lives: int = 0, instance: str | None = None) -> Resource:
     """The tracer provider's resource if the user set one, else the environment's, with ``extra`` on top.
 
     ``service.instance.id`` is unique to this process, for interleaved counters of two processes read as resets: a
-    forked or spawned worker adds its process id to an id that it shares with its parent. ``instance`` is the id this
-    process has already reported under, if it has: its counts go on, so it stays the same.
+    forked or spawned worker adds its process id to an id that it shares with its parent, and a process that has begun
+    anew how often it has. ``instance`` is the id this process has already reported under, if it has: its counts go on,
+    so it stays the same.
     """
     given = getattr(trace.get_tracer_provider(), "resource", None)
     base = given if isinstance(given, Resource) else _from_environment()
@@ -31,6 +32,8 @@ def resource(extra: Mapping[str, str], *, forked: bool, instance: str | None = N
         instance = str(found or uuid.uuid4())
         if found and (forked or multiprocessing.parent_process() is not None):
             instance = f"{found}-{os.getpid()}"
+        if found and lives:
+            instance = f"{instance}-{lives}"
     return base.merge(Resource({INSTANCE: instance}))
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from mlobs.errors import ProfileError
 from mlobs.profile.kind import KINDS, Kind
-from mlobs.profile.table import Table
+from mlobs.profile.partitions import Sides, engine_of, summed
 
 if TYPE_CHECKING:
     from mlobs.profile.feature import Feature
@@ -33,13 +33,13 @@ def build(
 ) -> Built:
     """Read data and outputs once, batch after batch. Raises ProfileError and UnreadableError."""
     _check(kinds, bins, told=like is not None)
-    ins = Table("input", kinds, like[0] if like else None)
-    outs = Table("output", kinds, like[1] if like else None)
-    for batch, answers in _pairs(data, outputs):
-        rows = ins.add(batch)
-        answered = rows if answers is None else outs.add(answers)
-        if answered != rows:
-            raise ProfileError(f"{rows} rows of inputs come with {answered} outputs. Give one output for each row.")
+    if engine_of(data) is not None:
+        sides = summed(data, outputs, kinds, like)
+    else:
+        sides = Sides.made(kinds, like)
+        for batch, answers in _pairs(data, outputs):
+            sides.add(batch, answers)
+    ins, outs = sides
     if not ins.rows and like is None:
         raise ProfileError("there are no rows to build a profile from. Give the data the model learned from.")
     if outs.rows != ins.rows and outs.names:

@@ -58,6 +58,16 @@ class Column:
             if self.told != "categorical":  # it may turn out to be text
                 self.quantiles.add(lengths(values)[0])
 
+    def merge(self, other: Any) -> None:  # noqa: ANN401 - a Column
+        """What another part of the column holds. Raises ProfileError where it is of another kind."""
+        self.missing += other.missing
+        if other.kind is None:
+            return
+        if other.dtype is not None:
+            self._agree(other.kind, other.dtype)
+        self.quantiles.merge(other.quantiles)
+        self.tally.merge(other.tally)
+
     def feature(self, bins: int) -> Feature:
         """The finished column. Without a single value it is numeric, with one bin for any number there may be."""
         kind = self.kind or "numeric"
@@ -105,6 +115,10 @@ class Recount:
         """Add a batch's values, shape (n,); what they are is the other profile's to say."""
         del hint, dtype
         self.like.count(values, self.counts)
+
+    def merge(self, other: Any) -> None:  # noqa: ANN401 - a Recount
+        """What another part of the column holds."""
+        self.counts += other.counts
 
     def feature(self, bins: int) -> Feature:
         """The finished column."""

@@ -57,10 +57,11 @@ class Profile:
         """Build a profile from data in memory, or in one pass from an iterator of batches larger than memory.
 
         data: a frame, a 2-D array (columns f0, f1, …), a dict of columns, a list of dicts or rows; or an iterator of
-            such batches. A one-dimensional array, list or series is one column.
+            such batches. A one-dimensional array, list or series is one column. A DataFrame of Spark or Dask is read
+            where its partitions lie; mlobs has to be installed there.
         outputs: what the model answered to these rows, likewise; where data is an iterator, an iterator too, unless
             the batches are tuples (inputs, outputs). One column without a name is `prediction`, several are
-            `score_0`, `score_1`, …
+            `score_0`, `score_1`, … Of a frame of Spark or Dask, the names of its columns that are outputs.
         kinds: columns' kinds, where they are not those of the data: numeric, integer, boolean, categorical, text
             (counted by length), datetime. What does not fit a kind is counted as missing.
         bins: how many bins of equal share to aim at, from 1 to 20.

@@ -10,7 +10,7 @@ from mlobs.profile.column import Column, Recount
 from mlobs.profile.kind import declared
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Collection, Iterator, Mapping, Sequence
 
     from mlobs.profile.feature import Feature, Role
     from mlobs.profile.kind import Kind
@@ -43,6 +43,18 @@ class Table:
         self.rows += rows
         return rows
 
+    def merge(self, other: Table) -> None:
+        """The rows that another table has read of the same columns. Raises ProfileError."""
+        if not other._columns:
+            return
+        if not self._columns:
+            self._columns, self.rows = other._columns, other.rows
+            return
+        self._agree(other._columns)
+        for name, column in self._columns.items():
+            column.merge(other._columns[name])
+        self.rows += other.rows
+
     def features(self, bins: int) -> tuple[Feature, ...]:
         """The finished columns, in the order of the first batch."""
         return tuple(column.feature(bins) for column in self._columns.values())
@@ -60,15 +72,18 @@ class Table:
             for name, dtype in zip(names, dtypes, strict=True):
                 told = self._kinds.get(name) or ("categorical" if declared(dtype) == "categorical" else None)
                 self._columns[name] = Column(name, self.role, told, limit)
+        self._agree(names)
+        for index, (name, dtype) in enumerate(zip(names, dtypes, strict=True)):
+            self._columns[name].add(block.column(index), declared(dtype), None if dtype is None else str(dtype))
+        return block.rows
+
+    def _agree(self, names: Collection[str]) -> None:
         if set(names) != set(self._columns):
             missing, extra = sorted(set(self._columns) - set(names)), sorted(set(names) - set(self._columns))
             raise ProfileError(
                 f"a batch of {self.role}s lacks the columns {missing} and has {extra} besides. "
                 "Give every batch the columns of the first."
             )
-        for index, (name, dtype) in enumerate(zip(names, dtypes, strict=True)):
-            self._columns[name].add(block.column(index), declared(dtype), None if dtype is None else str(dtype))
-        return block.rows
 
     def _names(self, block: Block, *, alone: bool) -> tuple[str, ...]:
         names = block.names

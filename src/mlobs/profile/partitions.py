@@ -1,0 +1,137 @@
+"""Frames that lie on many machines, of Spark and Dask: each partition is read where it lies, and the sums are merged here.
+
+What a column's summary is depends on its values, not on their order or parts; so the profile is the one of all rows in
+one place. Known by module and name: neither package is ever imported.
+"""
+
+from __future__ import annotations
+
+import pickle
+import sys
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
+
+from mlobs.errors import MlobsError, ProfileError
+from mlobs.profile.table import Table
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+
+    from mlobs.profile.feature import Feature
+    from mlobs.profile.kind import Kind
+
+    Like = tuple[tuple[Feature, ...], tuple[Feature, ...]] | None
+
+_READ: Final = frozenset(
+    {
+        *("boolean", "tinyint", "smallint", "int", "bigint", "float", "double", "decimal"),
+        *("string", "char", "varchar", "date", "timestamp", "timestamp_ntz", "void"),
+    }
+)
+
+
+class Sides(NamedTuple):
+    """The tables of the inputs and of the outputs, of the same rows."""
+
+    inputs: Table
+    outputs: Table
+
+    @classmethod
+    def made(cls, kinds: Mapping[str, Kind], like: Like) -> Sides:
+        """Empty ones."""
+        return cls(Table("input", kinds, like[0] if like else None), Table("output", kinds, like[1] if like else None))
+
+    def add(self, batch: Any, answers: Any) -> None:  # noqa: ANN401 - any container mlobs reads
+        """A batch of rows with their answers, if there are any. Raises ProfileError and UnreadableError."""
+        rows = self.inputs.add(batch)
+        answered = rows if answers is None else self.outputs.add(answers)
+        if answered != rows:
+            raise ProfileError(f"{rows} rows of inputs come with {answered} outputs. Give one output for each row.")
+
+    def merge(self, other: Sides) -> None:
+        """The rows of another partition."""
+        self.inputs.merge(other.inputs)
+        self.outputs.merge(other.outputs)
+
+
+def engine_of(data: object) -> str | None:
+    """``pyspark`` or ``dask`` where this is a frame of theirs."""
+    for base in type(data).__mro__:
+        root = base.__module__.partition(".")[0]
+        if base.__qualname__ == "DataFrame" and root in ("pyspark", "dask", "dask_expr"):
+            return "pyspark" if root == "pyspark" and not base.__module__.startswith("pyspark.pandas") else "dask"
+    return None
+
+
+def summed(data: Any, outputs: Any, kinds: Mapping[str, Kind], like: Like) -> Sides:  # noqa: ANN401 - a frame of Spark or Dask, and what a person gives
+    """The tables of all partitions. Raises ProfileError."""
+    engine = engine_of(data)
+    columns = [str(name) for name in data.columns]
+    answers = _answers(outputs, columns)
+    if engine == "pyspark":
+        _check_types(data)
+    names = [name for name in columns if name not in answers]
+    found = (_of_spark if engine == "pyspark" else _of_dask)(data, Partition(names, answers, kinds, like))
+    whole = Sides.made(kinds, like)
+    for part in found:
+        if isinstance(part, MlobsError):
+            raise part
+        whole.merge(part)
+    return whole
+
+
+class Partition(NamedTuple):
+    """How a partition is read, on the machine where it lies."""
+
+    names: Sequence[str]
+    answers: Sequence[str]
+    kinds: Mapping[str, Kind]
+    like: Like
+
+    def read(self, batches: Iterable[Any]) -> Sides | ProfileError:
+        """What it holds; an error comes back as a value, to be raised on our machine."""
+        sides = Sides.made(self.kinds, self.like)
+        try:
+            for batch in batches:
+                pick: Callable[[Any], Any] = batch.select if hasattr(batch, "from_pydict") else batch.__getitem__
+                sides.add(pick(self.names), pick(self.answers) if self.answers else None)
+        except MlobsError as error:
+            return ProfileError(str(error))
+        return sides
+
+
+def _of_spark(frame: Any, partition: Partition) -> Iterator[Sides | ProfileError]:  # noqa: ANN401 - Spark's
+    def summary(batches: Iterator[Any]) -> Iterator[Any]:
+        arrow: Any = sys.modules["pyarrow"]
+        yield arrow.RecordBatch.from_pydict({"summary": [pickle.dumps(partition.read(batches))]})
+
+    found = frame.mapInArrow(summary, "summary binary").collect()
+    return (pickle.loads(row[0]) for row in found)  # noqa: S301 - of our own making
+
+
+def _of_dask(frame: Any, partition: Partition) -> Iterator[Sides | ProfileError]:  # noqa: ANN401 - Dask's
+    dask: Any = sys.modules["dask"]
+    read = dask.delayed(partition.read, pure=False)
+    yield from dask.compute(*(read([part]) for part in frame.to_delayed()))
+
+
+def _answers(outputs: Any, columns: Sequence[str]) -> list[str]:  # noqa: ANN401 - what a person gives
+    if outputs is None:
+        return []
+    answers = [outputs] if isinstance(outputs, str) else outputs
+    if not isinstance(answers, (list, tuple)) or not all(isinstance(name, str) for name in answers):
+        raise ProfileError(
+            "the outputs of a Spark or Dask frame are columns of that frame. Name them: outputs=['prediction']."
+        )
+    missing = sorted(set(answers) - set(columns))
+    if missing:
+        raise ProfileError(f"outputs= names columns that are not there: {missing}. There are {list(columns)}.")
+    return list(answers)
+
+
+def _check_types(frame: Any) -> None:  # noqa: ANN401 - Spark's
+    for name, kind in frame.dtypes:
+        if kind.partition("(")[0] not in _READ:
+            raise ProfileError(
+                f"column {name!r} is {kind}, and a profile is made of numbers, text, booleans, dates and timestamps. "
+                f"Take it apart first, or leave it out: frame.drop({name!r})."
+            )
