@@ -46,7 +46,10 @@ def asgi(application: Callable[..., Awaitable[Any]], sealing: Sealing, position:
     async def plain(scope: Any, receive: Any, send: Any) -> Any:  # noqa: ANN401 - passed on
         return await served(scope, receive, send)
 
-    return served if position else plain
+    async def method(self: Any, scope: Any, receive: Any, send: Any) -> Any:  # noqa: ANN401 - passed on
+        return await served(self, scope, receive, send)
+
+    return (plain, method)[position] if position < 2 else served
 
 
 def _is_http(scope: Any) -> bool:  # noqa: ANN401 - a server's
