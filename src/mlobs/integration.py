@@ -114,6 +114,9 @@ class Hooks(Protocol):
         the profile does not say. It may be called by a reading's ``identity``, and then has the word.
         """
 
+    def named(self, model: object) -> Named | None:
+        """How an object was registered, or is called by the profile beside its file; None where nobody has said."""
+
     def caller(self) -> Caller:
         """Whoever runs here now, about to wait for a prediction in a queue or batch: its span, the time, its request."""
 

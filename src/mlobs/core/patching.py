@@ -119,6 +119,11 @@ class Patches:
         except Exception as error:  # noqa: BLE001 - ours; the model is loaded all the same
             self._runtime.guard.error("hook", error)
 
+    def named(self, model: object) -> Named | None:
+        """See `mlobs.integration.Hooks`."""
+        found = self._registry.get(model)
+        return None if found is None else Named(found.identity.name, found.identity.version, found.profile)
+
     def caller(self) -> Caller:
         """See `mlobs.integration.Hooks`."""
         try:
