@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import re
 import warnings
 from collections.abc import Callable
@@ -9,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from sklearn.utils.estimator_checks import check_estimator
+
+import mlobs
 
 if TYPE_CHECKING:
     from mlobs.testing import Telemetry
@@ -34,6 +37,13 @@ def features(telemetry: Telemetry, model: str, role: str = "input") -> dict[str,
         for one in telemetry.histograms("mlobs.feature.value", role=role)
         if dict(one.attributes.items())["model.name"] == model
     }
+
+
+@functools.cache
+def bare(cls: Any, **settings: Any) -> dict[str, str]:
+    """The same without mlobs, once."""
+    mlobs.uninstrument()
+    return judged(cls(**settings))
 
 
 def judged(estimator: Any) -> dict[str, str]:

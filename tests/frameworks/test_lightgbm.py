@@ -21,13 +21,14 @@ from sklearn.base import clone
 from sklearn.model_selection import GridSearchCV, cross_val_predict
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
-from tests.frameworks.boosting import X, Y, features, judged, outcome
+from tests.frameworks.boosting import X, Y, bare, features, judged, outcome
 from tests.told import calls, errors, rows, standing
 
 import mlobs
 from mlobs.testing import Telemetry
 
 PLAIN = {"verbose": -1, "num_threads": 1, "num_leaves": 4, "objective": "binary"}
+CHECKED = {"n_estimators": 3, "num_leaves": 4, "n_jobs": 1, "verbose": -1}
 
 
 @pytest.fixture(params=[("lightgbm",), ("sklearn", "lightgbm"), ("lightgbm", "sklearn")], ids="+".join, autouse=True)
@@ -43,7 +44,7 @@ def booster(names: list[str] | str = "auto") -> lightgbm.Booster:
 
 
 def estimator(cls: Any = lightgbm.LGBMClassifier, **more: Any) -> Any:
-    return cls(n_estimators=3, num_leaves=4, n_jobs=1, verbose=-1, **more)
+    return cls(**CHECKED, **more)
 
 
 def places() -> list[tuple[Any, str]]:
@@ -300,12 +301,12 @@ def test_joblib_files(telemetry: Telemetry, tmp_path: Path, request: pytest.Fixt
 # ── scikit-learn's own checks ───────────────────────────────────────────────────────────────────────────────────────
 
 
+@pytest.mark.parametrize("_hooked", [("lightgbm",), ("sklearn", "lightgbm")], ids="+".join, indirect=True)
 @pytest.mark.parametrize("cls", [lightgbm.LGBMClassifier, lightgbm.LGBMRegressor])
 def test_no_check_of_scikit_learn_fails_only_under_mlobs(cls: Any) -> None:
     """Each check of an estimator ends under mlobs as it does without."""
-    hooked = judged(estimator(cls))
-    mlobs.uninstrument()
-    bare = judged(estimator(cls))
-    assert len(bare) > 40
-    assert {name for name, status in hooked.items() if status == "failed" and bare.get(name) != "failed"} == set()
-    assert hooked.keys() == bare.keys()
+    hooked = judged(cls(**CHECKED))
+    without = bare(cls, **CHECKED)
+    assert len(without) > 40
+    assert {name for name, status in hooked.items() if status == "failed" and without.get(name) != "failed"} == set()
+    assert hooked.keys() == without.keys()
