@@ -21,7 +21,7 @@ from sklearn.base import clone
 from sklearn.model_selection import GridSearchCV, cross_val_predict
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
-from tests.frameworks.boosting import X, Y, bare, features, judged, outcome
+from tests.frameworks.boosting import X, Y, bare, features, imported_later, judged, outcome
 from tests.told import calls, errors, rows, standing
 
 import mlobs
@@ -297,6 +297,24 @@ def test_uninstrument_restores_the_very_objects() -> None:
     mlobs.instrument()
     mlobs.uninstrument()
     assert standing(*places()) == before
+
+
+@pytest.mark.parametrize("_hooked", [("catboost",)], ids="+".join, indirect=True)
+def test_what_is_imported_later_is_hooked_and_put_back() -> None:
+    """Turned on first, nothing is imported for it; turned off, no class or module keeps anything of it."""
+    imported_later(
+        """
+        import numpy, catboost
+        model = catboost.CatBoostClassifier(iterations=2, verbose=False, allow_writing_files=False)
+        model.fit(numpy.eye(4), [0, 1, 0, 1])
+        with capture() as telemetry:
+            model.predict(numpy.eye(4))
+            assert telemetry.total("mlobs.prediction.rows") == 4
+        hooked = catboost.train
+        mlobs.uninstrument("catboost")
+        assert catboost.train is catboost.core.train is hooked.__wrapped__
+        """
+    )
 
 
 def test_pickles_copies_and_clones() -> None:

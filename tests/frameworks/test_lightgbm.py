@@ -21,7 +21,7 @@ from sklearn.base import clone
 from sklearn.model_selection import GridSearchCV, cross_val_predict
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
-from tests.frameworks.boosting import X, Y, bare, features, judged, outcome
+from tests.frameworks.boosting import X, Y, bare, features, imported_later, judged, outcome
 from tests.told import calls, errors, rows, standing
 
 import mlobs
@@ -271,6 +271,28 @@ def test_uninstrument_restores_the_very_objects() -> None:
         mlobs.uninstrument(first)
         mlobs.uninstrument()
         assert standing(*places()) == before
+
+
+@pytest.mark.parametrize("_hooked", [("lightgbm",)], ids="+".join, indirect=True)
+def test_what_is_imported_later_is_hooked_and_put_back() -> None:
+    """Turned on first, nothing is imported for it; turned off, no class or module keeps anything of it."""
+    imported_later(
+        """
+        import numpy, lightgbm
+        X = numpy.arange(100.0).reshape(-1, 1)
+        model = lightgbm.LGBMClassifier(n_estimators=2, verbose=-1).fit(X, X[:, 0] > 50)
+        with capture() as telemetry:
+            model.predict(X[:4])
+            model.booster_.predict(X[:4])
+            lightgbm.train({"verbose": -1}, lightgbm.Dataset(X, X[:, 0]), 2)
+            assert telemetry.total("mlobs.prediction.rows") == 8
+            assert telemetry.total("mlobs.prediction.duration") == 2
+        assert lightgbm.train.__code__.co_filename.endswith("hooked.py")
+        hooked = lightgbm.train
+        mlobs.uninstrument("lightgbm")
+        assert lightgbm.train is lightgbm.engine.train is hooked.__wrapped__
+        """
+    )
 
 
 def test_pickles_copies_and_clones() -> None:

@@ -24,7 +24,7 @@ from sklearn.base import clone
 from sklearn.model_selection import GridSearchCV, cross_val_predict, cross_val_score
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
-from tests.frameworks.boosting import X, Y, bare, features, judged, outcome
+from tests.frameworks.boosting import X, Y, bare, features, imported_later, judged, outcome
 from tests.told import calls, errors, rows, standing
 
 import mlobs
@@ -410,6 +410,27 @@ def test_uninstrument_restores_the_very_objects(request: pytest.FixtureRequest) 
             mlobs.uninstrument(first)
             mlobs.uninstrument()
             assert standing(*places()) == before
+
+
+@pytest.mark.parametrize("_hooked", [("xgboost",)], ids="+".join, indirect=True)
+def test_what_is_imported_later_is_hooked_and_put_back() -> None:
+    """Turned on first, nothing is imported for it; turned off, no class or module keeps anything of it."""
+    imported_later(
+        """
+        import numpy, xgboost
+        model = xgboost.XGBClassifier(n_estimators=2).fit(numpy.eye(4), [0, 1, 0, 1])
+        with capture() as telemetry:
+            model.predict(numpy.eye(4))
+            model.get_booster().predict(xgboost.DMatrix(numpy.eye(4)))
+            xgboost.train({"verbosity": 0}, xgboost.DMatrix(numpy.eye(4), [0, 1, 0, 1]), 2)
+            assert telemetry.total("mlobs.prediction.rows") == 8
+            assert telemetry.total("mlobs.prediction.duration") == 2
+        assert xgboost.train.__code__.co_filename.endswith("hooked.py")
+        hooked = xgboost.train
+        mlobs.uninstrument("xgboost")
+        assert xgboost.train is xgboost.training.train is xgboost.sklearn.train is hooked.__wrapped__
+        """
+    )
 
 
 def test_pickles_copies_and_clones(telemetry: Telemetry) -> None:
