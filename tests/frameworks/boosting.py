@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+import functools
+import os
 import re
+import subprocess
+import sys
+import textwrap
 import warnings
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from sklearn.utils.estimator_checks import check_estimator
+
+import mlobs
 
 if TYPE_CHECKING:
     from mlobs.testing import Telemetry
@@ -34,6 +41,27 @@ def features(telemetry: Telemetry, model: str, role: str = "input") -> dict[str,
         for one in telemetry.histograms("mlobs.feature.value", role=role)
         if dict(one.attributes.items())["model.name"] == model
     }
+
+
+def imported_later(script: str) -> None:
+    """A program that turns everything on first, imports afterwards, and leaves nothing behind."""
+    quiet = {**os.environ, "OTEL_METRICS_EXPORTER": "none", "OTEL_TRACES_EXPORTER": "none"}
+    begin = "import sys, mlobs\nmlobs.instrument()\nfrom mlobs.testing import capture\n"
+    begin += "assert not sys.modules.keys() & {'xgboost', 'lightgbm', 'catboost', 'sklearn'}\n"
+    end = "mlobs.uninstrument()\nimport gc, inspect\nfound = filter(inspect.isclass, gc.get_objects())\n"
+    end += "hooked = [f'{cls.__name__}.{name}' for cls in found for name, value in list(vars(cls).items())\n"
+    end += "    if getattr(value, '__mlobs__', False) and not cls.__module__.startswith('sklearn')]\n"
+    end += "assert not hooked, hooked\n"
+    command = [sys.executable, "-c", begin + textwrap.dedent(script) + end]
+    done = subprocess.run(command, env=quiet, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+
+
+@functools.cache
+def bare(cls: Any, **settings: Any) -> dict[str, str]:
+    """The same without mlobs, once."""
+    mlobs.uninstrument()
+    return judged(cls(**settings))
 
 
 def judged(estimator: Any) -> dict[str, str]:

@@ -21,13 +21,14 @@ from sklearn.base import clone
 from sklearn.model_selection import GridSearchCV, cross_val_predict
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
-from tests.frameworks.boosting import X, Y, features, judged, outcome
+from tests.frameworks.boosting import X, Y, bare, features, imported_later, judged, outcome
 from tests.told import calls, errors, rows, standing
 
 import mlobs
 from mlobs.testing import Telemetry
 
 PLAIN = {"verbose": -1, "num_threads": 1, "num_leaves": 4, "objective": "binary"}
+CHECKED = {"n_estimators": 3, "num_leaves": 4, "n_jobs": 1, "verbose": -1}
 
 
 @pytest.fixture(params=[("lightgbm",), ("sklearn", "lightgbm"), ("lightgbm", "sklearn")], ids="+".join, autouse=True)
@@ -43,7 +44,7 @@ def booster(names: list[str] | str = "auto") -> lightgbm.Booster:
 
 
 def estimator(cls: Any = lightgbm.LGBMClassifier, **more: Any) -> Any:
-    return cls(n_estimators=3, num_leaves=4, n_jobs=1, verbose=-1, **more)
+    return cls(**CHECKED, **more)
 
 
 def places() -> list[tuple[Any, str]]:
@@ -272,6 +273,28 @@ def test_uninstrument_restores_the_very_objects() -> None:
         assert standing(*places()) == before
 
 
+@pytest.mark.parametrize("_hooked", [("lightgbm",)], ids="+".join, indirect=True)
+def test_what_is_imported_later_is_hooked_and_put_back() -> None:
+    """Turned on first, nothing is imported for it; turned off, no class or module keeps anything of it."""
+    imported_later(
+        """
+        import numpy, lightgbm
+        X = numpy.arange(100.0).reshape(-1, 1)
+        model = lightgbm.LGBMClassifier(n_estimators=2, verbose=-1).fit(X, X[:, 0] > 50)
+        with capture() as telemetry:
+            model.predict(X[:4])
+            model.booster_.predict(X[:4])
+            lightgbm.train({"verbose": -1}, lightgbm.Dataset(X, X[:, 0]), 2)
+            assert telemetry.total("mlobs.prediction.rows") == 8
+            assert telemetry.total("mlobs.prediction.duration") == 2
+        assert lightgbm.train.__code__.co_filename.endswith("hooked.py")
+        hooked = lightgbm.train
+        mlobs.uninstrument("lightgbm")
+        assert lightgbm.train is lightgbm.engine.train is hooked.__wrapped__
+        """
+    )
+
+
 def test_pickles_copies_and_clones() -> None:
     """By every pickler, deep copies and clones: models like any other, functions by name."""
     fitted, model = estimator().fit(X, Y), booster()
@@ -300,12 +323,12 @@ def test_joblib_files(telemetry: Telemetry, tmp_path: Path, request: pytest.Fixt
 # ── scikit-learn's own checks ───────────────────────────────────────────────────────────────────────────────────────
 
 
+@pytest.mark.parametrize("_hooked", [("lightgbm",), ("sklearn", "lightgbm")], ids="+".join, indirect=True)
 @pytest.mark.parametrize("cls", [lightgbm.LGBMClassifier, lightgbm.LGBMRegressor])
 def test_no_check_of_scikit_learn_fails_only_under_mlobs(cls: Any) -> None:
     """Each check of an estimator ends under mlobs as it does without."""
-    hooked = judged(estimator(cls))
-    mlobs.uninstrument()
-    bare = judged(estimator(cls))
-    assert len(bare) > 40
-    assert {name for name, status in hooked.items() if status == "failed" and bare.get(name) != "failed"} == set()
-    assert hooked.keys() == bare.keys()
+    hooked = judged(cls(**CHECKED))
+    without = bare(cls, **CHECKED)
+    assert len(without) > 40
+    assert {name for name, status in hooked.items() if status == "failed" and without.get(name) != "failed"} == set()
+    assert hooked.keys() == without.keys()

@@ -5,6 +5,8 @@ from __future__ import annotations
 import copy
 import inspect
 import pickle
+import sys
+import types
 import weakref
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -22,15 +24,16 @@ from sklearn.base import clone
 from sklearn.model_selection import GridSearchCV, cross_val_predict, cross_val_score
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
-from tests.frameworks.boosting import X, Y, features, judged, outcome
+from tests.frameworks.boosting import X, Y, bare, features, imported_later, judged, outcome
 from tests.told import calls, errors, rows, standing
 
 import mlobs
-from mlobs.columns import read
+from mlobs.columns import kind_of, read
 from mlobs.errors import UnreadableError
 from mlobs.testing import Telemetry
 
 PLAIN = {"verbosity": 0, "nthread": 1, "max_depth": 2}
+CHECKED = {"n_estimators": 3, "max_depth": 2, "n_jobs": 1, "verbosity": 0}
 BARE = xgboost.train(PLAIN, xgboost.DMatrix(X, Y), 3)
 
 
@@ -47,7 +50,7 @@ def booster(names: list[str] | None = None) -> xgboost.Booster:
 
 
 def estimator(cls: Any = xgboost.XGBClassifier, **more: Any) -> Any:
-    return cls(n_estimators=3, max_depth=2, n_jobs=1, verbosity=0, **more)
+    return cls(**CHECKED, **more)
 
 
 def places() -> list[tuple[Any, str]]:
@@ -191,6 +194,24 @@ def test_a_matrix_that_does_not_hand_out_its_values_tells_its_rows(telemetry: Te
         np.testing.assert_array_equal(one.predict(data), answer)
         with pytest.raises(UnreadableError):
             read(data)
+
+
+def test_a_small_dmatrix_weighs_what_it_takes() -> None:
+    """A matrix of one row is accounted for with its 8 KB, so that few enough wait to be read; a large one by its values."""
+    shape = kind_of(xgboost.DMatrix).shape
+    assert shape(xgboost.DMatrix(X[:1])) == (1, 1024)
+    assert shape(xgboost.DMatrix(X[:3])) == (3, 342)
+    assert shape(xgboost.DMatrix(np.zeros((400, 4)))) == (400, 4)
+
+
+def test_what_may_lie_on_a_gpu_is_not_touched(telemetry: Telemetry, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where a library of arrays on GPUs was imported, only the rows of a DMatrix are told."""
+    monkeypatch.setitem(sys.modules, "numba.cuda", types.ModuleType("numba.cuda"))
+    model = booster()
+    for size in (3, 4):
+        model.predict(xgboost.DMatrix(X[:size]))
+    assert rows(telemetry) == {("Booster", "predict"): 7}
+    assert telemetry.total("mlobs.sdk.dropped", reason="unreadable") == 7
 
 
 # ── what is no prediction ───────────────────────────────────────────────────────────────────────────────────────────
@@ -356,10 +377,8 @@ def test_bad_input_raises_what_xgboost_raises_and_is_counted_by_type(telemetry: 
     assert sum(counted.values()) == len(cases)
     assert sum(errors(telemetry).values()) == len(cases)
     assert counted.keys() == {
-        "ValueError",
-        "TypeError",
-        "sklearn.exceptions.NotFittedError",
-        "xgboost._c_api.XGBoostError",
+        *("ValueError", "TypeError", "sklearn.exceptions.NotFittedError"),
+        f"{xgboost.core.XGBoostError.__module__}.XGBoostError",
     }
     mlobs.uninstrument()
     assert [outcome(case) for case in cases] == hooked
@@ -391,6 +410,27 @@ def test_uninstrument_restores_the_very_objects(request: pytest.FixtureRequest) 
             mlobs.uninstrument(first)
             mlobs.uninstrument()
             assert standing(*places()) == before
+
+
+@pytest.mark.parametrize("_hooked", [("xgboost",)], ids="+".join, indirect=True)
+def test_what_is_imported_later_is_hooked_and_put_back() -> None:
+    """Turned on first, nothing is imported for it; turned off, no class or module keeps anything of it."""
+    imported_later(
+        """
+        import numpy, xgboost
+        model = xgboost.XGBClassifier(n_estimators=2).fit(numpy.eye(4), [0, 1, 0, 1])
+        with capture() as telemetry:
+            model.predict(numpy.eye(4))
+            model.get_booster().predict(xgboost.DMatrix(numpy.eye(4)))
+            xgboost.train({"verbosity": 0}, xgboost.DMatrix(numpy.eye(4), [0, 1, 0, 1]), 2)
+            assert telemetry.total("mlobs.prediction.rows") == 8
+            assert telemetry.total("mlobs.prediction.duration") == 2
+        assert xgboost.train.__code__.co_filename.endswith("hooked.py")
+        hooked = xgboost.train
+        mlobs.uninstrument("xgboost")
+        assert xgboost.train is xgboost.training.train is xgboost.sklearn.train is hooked.__wrapped__
+        """
+    )
 
 
 def test_pickles_copies_and_clones(telemetry: Telemetry) -> None:
@@ -433,12 +473,12 @@ def test_a_dmatrix_is_let_go_once_it_was_read(telemetry: Telemetry) -> None:
 # ── scikit-learn's own checks ───────────────────────────────────────────────────────────────────────────────────────
 
 
+@pytest.mark.parametrize("_hooked", [("xgboost",), ("sklearn", "xgboost")], ids="+".join, indirect=True)
 @pytest.mark.parametrize("cls", [xgboost.XGBClassifier, xgboost.XGBRegressor])
 def test_no_check_of_scikit_learn_fails_only_under_mlobs(cls: Any) -> None:
     """Each check of an estimator ends under mlobs as it does without."""
-    hooked = judged(estimator(cls))
-    mlobs.uninstrument()
-    bare = judged(estimator(cls))
-    assert len(bare) > 40
-    assert {name for name, status in hooked.items() if status == "failed" and bare.get(name) != "failed"} == set()
-    assert hooked.keys() == bare.keys()
+    hooked = judged(cls(**CHECKED))
+    without = bare(cls, **CHECKED)
+    assert len(without) > 40
+    assert {name for name, status in hooked.items() if status == "failed" and without.get(name) != "failed"} == set()
+    assert hooked.keys() == without.keys()

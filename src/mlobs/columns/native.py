@@ -21,6 +21,12 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 
+# What a DMatrix takes beside its values, as many values: 8 KB. It bounds how many small ones wait, and are read at once.
+_LEAST: Final = 1024
+# Whoever has one of these may have made a DMatrix of an array on a GPU.
+_DEVICES: Final = ("cudf", "cupy", "jax_plugins.xla_cuda12", "jax_plugins.xla_cuda13", "numba.cuda")
+
+
 class Matrix(NamedTuple):
     """What is kept of an xgboost.DMatrix: its feature names, or None, and itself."""
 
@@ -34,7 +40,8 @@ def _keep(matrix: Any) -> object:  # noqa: ANN401 - an xgboost.DMatrix
 
 
 def _shape(matrix: Any) -> tuple[int, int]:  # noqa: ANN401 - an xgboost.DMatrix
-    return matrix.num_row(), matrix.num_col()
+    rows = int(matrix.num_row())
+    return rows, max(int(matrix.num_col()), -(-_LEAST // max(1, rows)))
 
 
 def _part(matrix: Any, step: int) -> Matrix:  # noqa: ANN401 - an xgboost.DMatrix
@@ -53,10 +60,7 @@ def _part(matrix: Any, step: int) -> Matrix:  # noqa: ANN401 - an xgboost.DMatri
 
 def _values(matrix: Any) -> NDArray[np.float32]:  # noqa: ANN401 - an xgboost.DMatrix
     """The rows as an array (rows, columns), NaN where there is no value."""
-    rows, width = _shape(matrix)
-    if _devices():
-        message = "a DMatrix may lie in a GPU's memory here, and reading it could disturb its owner"
-        raise UnreadableError(message, rows=rows)
+    rows, width = int(matrix.num_row()), int(matrix.num_col())
     try:
         compressed = matrix.get_data()
     except Exception as error:
@@ -67,16 +71,17 @@ def _values(matrix: Any) -> NDArray[np.float32]:  # noqa: ANN401 - an xgboost.DM
 
 
 def _devices() -> bool:
-    """Whether something in this process may have made a DMatrix from an array on a GPU."""
-    loaded = sys.modules
-    if any(name in loaded for name in ("cudf", "cupy", "numba.cuda")):
+    """Whether a DMatrix may lie on a GPU: to read it would move it, under the hands of whoever predicts from it."""
+    if any(name in sys.modules for name in _DEVICES):
         return True
-    cuda = getattr(loaded.get("torch"), "cuda", None)
+    cuda = getattr(sys.modules.get("torch"), "cuda", None)
     return cuda is not None and bool(cuda.is_initialized())
 
 
 def _blocks(kept: list[Matrix], features: int | None) -> Iterator[Block]:
-    del features
+    if _devices():
+        message = "a DMatrix may lie in a GPU's memory here. Predict from a frame or an array in the CPU's"
+        raise UnreadableError(message, rows=sum(_rows(kept, features)))
     groups: dict[tuple[Any, int], list[NDArray[np.float32]]] = {}
     for names, matrix in kept:
         values = _values(matrix)
