@@ -58,6 +58,9 @@ class Reading(NamedTuple):
         By default the first after the instance. Absent or None: nothing is read.
     answer
         what of the result is read as predictions; by default all of it. None: nothing.
+    model
+        whose predictions these are, where an instance that nobody registered only wraps it: that one's registration, identity
+        or class names them.
     identity
         how an instance that nobody registered is called, asked once for each; None: by its class.
     serving
@@ -72,6 +75,7 @@ class Reading(NamedTuple):
     operation: str | None = None
     inputs: str | Callable[..., Any] | None = None
     answer: Callable[[Any], Any] | None = None
+    model: Callable[[Any], Any] | None = None
     identity: Callable[[Any], Named | None] | None = None
     serving: Callable[[Any], bool] | None = None
     unless: Callable[[], bool] | None = None

@@ -154,7 +154,7 @@ class Patches:
         function = found if inspect.isfunction(found) else getattr(found, "fn", None)
         if not inspect.isfunction(function) or getattr(function, "__mlobs__", False):
             return
-        hooked = make(function)
+        hooked = make(function if name in vars(owner) else _above(owner, name, function))
         stand_in = hooked.stand_in()
         stand_in.__mlobs__ = True  # type: ignore[attr-defined]
         if found is function:
@@ -163,6 +163,15 @@ class Patches:
             descriptor = copy.copy(found)
             descriptor.fn = stand_in
             self.replace(owner, name, descriptor)
+
+
+def _above(owner: type, name: str, found: Callable[..., Any]) -> Callable[..., Any]:
+    """What ``owner`` has from above, looked up in each call: torch.fx and others patch it in its own class meanwhile."""
+
+    def above(self: object, /, *args: Any, **kwargs: Any) -> Any:  # noqa: ANN401 - passed on
+        return getattr(super(owner, self), name)(*args, **kwargs)
+
+    return functools.wraps(found)(above)
 
 
 def _family(base: type) -> Iterator[type]:
