@@ -63,7 +63,7 @@ def _reading(torch: Any) -> Reading:  # noqa: ANN401 - a module
         operation="forward",
         inputs=_inputs,
         answer=_answer,
-        identity=_identity,
+        identity=identity,
         serving=serving,
         # itself, and no function of ours: a pickle by value refers to it
         unless=torch.compiler.is_dynamo_compiling,
@@ -102,7 +102,7 @@ def _answer(answer: Any) -> Any:  # noqa: ANN401 - whatever a module returns
     return logits if logits is not None and len(logits.shape) == _TABLE else None
 
 
-def _identity(module: Any) -> Named | None:  # noqa: ANN401 - a torch.nn.Module
+def identity(module: Any) -> Named | None:  # noqa: ANN401 - a torch.nn.Module
     """Where a model of transformers came from: the hub's name and commit, or the folder."""
     config = getattr(module, "config", None)
     path = getattr(config, "name_or_path", None)

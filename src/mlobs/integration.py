@@ -92,6 +92,8 @@ class Hooks(Protocol):
     def observe(self, owner: type, name: str, reading: Reading = ..., *, inherited: bool = False) -> None:
         """Observe a method that ``owner`` defines: each outermost call is a prediction of its instance.
 
+        An ``__next__`` that raises StopIteration had nothing to predict: that is neither a call nor an error.
+
         The instance's identity and reference are those it was registered with, else what ``reading`` tells, else its
         class name. The first argument after the instance is the input, the result is the output. Functions, coroutine
         and generator functions, and descriptors that keep theirs in ``fn``; what is observed already, by
@@ -125,6 +127,9 @@ class Hooks(Protocol):
         block has a context of its own. ``rows`` says how many rows of the batch are each caller's, one by default, so that
         each request's answer carries its own tickets, where requests are served in this process.
         """
+
+    def report(self) -> Report | None:
+        """The report of the observed call that runs here, of whatever framework or decorator; None where none runs."""
 
     def asgi(self, owner: type, name: str = "__call__") -> None:
         """A method that is an ASGI application: what it serves runs under the caller's span."""

@@ -177,6 +177,7 @@ class Method(Hooked):
         reading, runtime = self._reading, self._runtime
         monitor = runtime.monitor(runtime.model(identity, profile), str(reading.operation))
         function = self.original
+        monitor.iterates = function.__name__ == "__next__"
         if reading.watch is not None:
             function = watched(function, reading.watch, CallReport(monitor), runtime.guard)
         return wrap(function, monitor, runtime.tracing, self._where)

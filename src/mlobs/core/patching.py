@@ -12,8 +12,11 @@ from typing import TYPE_CHECKING, Any, Final
 
 from mlobs.core.callers import Caller, Serving
 from mlobs.core.hooked import Hooked, Method, Suppressed, Switch
+from mlobs.core.inside import INSIDE
 from mlobs.core.model import Identity
+from mlobs.core.monitor import Monitor
 from mlobs.core.registry import Registration
+from mlobs.core.reports import CallReport
 from mlobs.core.requests import Requests
 from mlobs.errors import MlobsError
 from mlobs.integration import Reading
@@ -112,6 +115,11 @@ class Patches:
     def serving(self, callers: Sequence[Any], rows: Sequence[int] | None = None) -> Serving:
         """See `mlobs.integration.Hooks`."""
         return Serving(callers, rows)
+
+    def report(self) -> CallReport | None:
+        """See `mlobs.integration.Hooks`."""
+        within = INSIDE.get()
+        return CallReport(within) if type(within) is Monitor else None
 
     def asgi(self, owner: type, name: str = "__call__") -> None:
         """See `mlobs.integration.Hooks`."""
