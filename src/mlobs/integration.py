@@ -61,6 +61,9 @@ class Reading(NamedTuple):
         By default the first after the instance. Absent or None: nothing is read.
     answer
         what of the result is read as predictions; by default all of it. None: nothing.
+    model
+        whose predictions these are, where an instance that nobody registered only wraps it: that one's registration, identity
+        or class names them.
     identity
         how an instance that nobody registered is called, asked once for each; None: by its class.
     serving
@@ -75,6 +78,7 @@ class Reading(NamedTuple):
     operation: str | None = None
     inputs: str | Callable[..., Any] | None = None
     answer: Callable[[Any], Any] | None = None
+    model: Callable[[Any], Any] | None = None
     identity: Callable[[Any], Named | None] | None = None
     serving: Callable[[Any], bool] | None = None
     unless: Callable[[], bool] | None = None
@@ -90,6 +94,8 @@ class Hooks(Protocol):
 
     def observe(self, owner: type, name: str, reading: Reading = ..., *, inherited: bool = False) -> None:
         """Observe a method that ``owner`` defines: each outermost call is a prediction of its instance.
+
+        An ``__next__`` that raises StopIteration had nothing to predict: that is neither a call nor an error.
 
         The instance's identity and reference are those it was registered with, else what ``reading`` tells, else its
         class name. The first argument after the instance is the input, the result is the output. Functions, coroutine
@@ -128,6 +134,9 @@ class Hooks(Protocol):
         block has a context of its own. ``rows`` says how many rows of the batch are each caller's, one by default, so that
         each request's answer carries its own tickets, where requests are served in this process.
         """
+
+    def report(self) -> Report | None:
+        """The report of the observed call that runs here, of whatever framework or decorator; None where none runs."""
 
     def worker(self) -> None:
         """This process is one of an engine's workers; called in its main thread before its first task.

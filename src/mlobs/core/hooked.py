@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from mlobs.core import streams
 from mlobs.core.calls import wrap
-from mlobs.core.inside import INSIDE, counts
+from mlobs.core.inside import INSIDE, Variant, counts
 from mlobs.core.locate import Where, locate
 from mlobs.core.model import Identity
 from mlobs.core.registry import Registration
@@ -136,7 +136,10 @@ class Method(Hooked):
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Call the original, observed as the instance's model where this is the outermost call."""
-        if self.switch.off or not args or not counts():
+        # an inner call, of which a network has many, asks no more than this; `counts`, without the call
+        if (within := INSIDE.get()) and type(within) is not Variant:
+            return self.original(*args, **kwargs)
+        if self.switch.off or not args:
             return self.original(*args, **kwargs)
         if self._serving is not None and not self._serves(args[0]):
             return quietly(self.original, *args, **kwargs)
@@ -156,7 +159,11 @@ class Method(Hooked):
             if self._runtime.models is not self._models or len(self._observed) > _REMEMBERED:
                 self._observed = {}
                 self._models = self._runtime.models
-            known = self._registry.get(instance) or self._ask(instance)
+            known = self._registry.get(instance)
+            if known is None and self._reading.model is not None:
+                instance = self._reading.model(instance)
+                known = self._registry.get(instance)
+            known = known or self._ask(instance)
             identity = Identity(type(instance).__name__) if known is None else known.identity
             found = self._observed.get(identity)
             if found is None:
@@ -170,6 +177,7 @@ class Method(Hooked):
         reading, runtime = self._reading, self._runtime
         monitor = runtime.monitor(runtime.model(identity, profile), str(reading.operation))
         function = self.original
+        monitor.iterates = function.__name__ == "__next__"
         if reading.watch is not None:
             function = watched(function, reading.watch, CallReport(monitor), runtime.guard)
         return wrap(function, monitor, runtime.tracing, self._where)

@@ -169,8 +169,8 @@ def _installed(integration: Integration) -> None:
 def _missing(integration: Integration) -> str | None:
     """Why the framework cannot be observed."""
     version = _version(integration)
-    own = next(iter(integration.modules)).partition(".")[0]  # the first is the framework's; others may be what it runs on
-    if version is None and importlib.util.find_spec(own) is None:
+    first = next(iter(integration.modules))  # the framework's; others may be of what it runs on
+    if version is None and importlib.util.find_spec(first.partition(".")[0]) is None:
         return "is not installed"
     if version is not None and _numbers(version) < _numbers(integration.lowest):
         return f"is {version}, and mlobs observes it from {integration.lowest} on"

@@ -91,6 +91,7 @@ class Monitor:
         budget: Budget | None = None,
     ) -> None:
         self.operation = operation
+        self.iterates = False  # it is an `__next__`, and StopIteration says that there was no call
         self.guard = guard
         self.budget = budget or Budget()
         self.capture: frozenset[str] = frozenset()
@@ -169,7 +170,7 @@ class Monitor:
     @property
     def ended(self) -> int:
         """Calls that have ended."""
-        return self._ended + self.ring.waiting
+        return self._ended + self.ring.waiting + len(self.ring.void)
 
     # ── the fold: on mlobs' own thread ──────────────────────────────────────────────────────────────────────────────
 
@@ -179,6 +180,7 @@ class Monitor:
         took = drain(ring.took)
         rare = [Record(*record) for record in drain(ring.rare)]
         gpu = self._gpu()
+        self._ended += len(drain(ring.void))
         if not took and not rare and not gpu:
             return 0
         self._ended += len(took) + len(rare)

@@ -13,8 +13,11 @@ from typing import TYPE_CHECKING, Any, Final
 from mlobs.core.callers import Caller, Serving
 from mlobs.core.guard import Guarded
 from mlobs.core.hooked import Hooked, Method, Suppressed, Switch
+from mlobs.core.inside import INSIDE
 from mlobs.core.model import Identity
+from mlobs.core.monitor import Monitor
 from mlobs.core.registry import Registration
+from mlobs.core.reports import CallReport
 from mlobs.core.requests import Requests, Under
 from mlobs.core.task import Task
 from mlobs.errors import MlobsError
@@ -136,6 +139,11 @@ class Patches:
         """See `mlobs.integration.Hooks`."""
         return Serving(callers, rows, self._runtime.guard)
 
+    def report(self) -> CallReport | None:
+        """See `mlobs.integration.Hooks`."""
+        within = INSIDE.get()
+        return CallReport(within) if type(within) is Monitor else None
+
     def worker(self) -> None:
         """See `mlobs.integration.Hooks`."""
         self._runtime.serve_an_engine()
@@ -218,7 +226,7 @@ class Patches:
         if getattr(function, "__mlobs__", False):
             self._left.append((weakref.ref(owner), name, make, inherited))
             return
-        hooked = make(function)
+        hooked = make(function if name in vars(owner) else _above(owner, name, function))
         stand_in = hooked.stand_in()
         stand_in.__mlobs__ = True  # type: ignore[attr-defined]
         if found is function:
@@ -229,6 +237,15 @@ class Patches:
             descriptor = copy.copy(found)
             descriptor.fn = stand_in
             self.replace(owner, name, descriptor)
+
+
+def _above(owner: type, name: str, found: Callable[..., Any]) -> Callable[..., Any]:
+    """What ``owner`` has from above, looked up in each call: torch.fx and others patch it in its own class meanwhile."""
+
+    def above(self: object, /, *args: Any, **kwargs: Any) -> Any:  # noqa: ANN401 - passed on
+        return getattr(super(owner, self), name)(*args, **kwargs)
+
+    return functools.wraps(found)(above)
 
 
 def _family(base: type) -> Iterator[type]:

@@ -1,0 +1,206 @@
+"""PyTorch: every call of a module that is not in training, compiled or not, the outermost of each; what it took on a GPU."""
+
+from __future__ import annotations
+
+import ctypes
+import functools
+import os
+import sys
+import time
+from typing import TYPE_CHECKING, Any, Final
+
+from mlobs.integration import Integration, Named, Reading
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from mlobs.integration import Hooks, Report
+
+_TABLE: Final = 2  # dimensions
+_RELAXED: Final = 2  # CU_STREAM_CAPTURE_MODE_RELAXED
+_POOL: Final = 64  # pairs of events that wait to be used again, of each device
+_LOOK: Final = 1.0  # seconds between two looks at the peak of a device's memory
+
+
+def _modules(hooks: Hooks) -> None:
+    """Hook classes from outside torch, and those of torch that hold whole models."""
+    torch = sys.modules["torch"]
+    reading = _reading(torch)
+
+    def each(cls: type) -> None:
+        # one whose forward somebody decorated is observed by that
+        decorated = getattr(getattr(cls, "forward", None), "__mlobs__", False)
+        if cls.__module__.partition(".")[0] != "torch" and not decorated:
+            hooks.observe(cls, "__call__", reading, inherited=True)
+
+    for cls in (torch.nn.Sequential, torch.jit.ScriptModule):
+        hooks.observe(cls, "__call__", reading, inherited=True)
+    hooks.subclasses(torch.nn.Module, each)
+    # these run the model to look at it; torch.jit.trace and Tracer.trace themselves are patched by torch.compile
+    hooks.suppress(torch.jit._trace, "_check_trace")  # noqa: SLF001 - likewise
+    hooks.suppress(torch.onnx, "export")
+
+
+def _compiled(hooks: Hooks) -> None:
+    """What `torch.compile` returns; inside, the model's own class is compiled as if we were not there."""
+    torch = sys.modules["torch"]
+    reading = _reading(torch)._replace(model=lambda compiled: compiled._orig_mod)  # noqa: SLF001 - it has no other name
+    hooks.observe(sys.modules["torch._dynamo.eval_frame"].OptimizedModule, "__call__", reading)
+
+
+def _reading(torch: Any) -> Reading:  # noqa: ANN401 - a module
+    tracing = torch._C._is_tracing  # noqa: SLF001 - torch.jit.is_tracing, without its warnings
+
+    fx = torch.fx._symbolic_trace  # noqa: SLF001 - its public function writes a warning where it has this one
+    symbolic = getattr(fx, "is_fx_symbolic_tracing", None) or fx.is_fx_tracing
+
+    exporting = torch.compiler.is_compiling
+
+    def serving(module: Any) -> bool:  # noqa: ANN401 - a torch.nn.Module
+        return not (module.training or tracing() or symbolic() or exporting())
+
+    return Reading(
+        operation="forward",
+        inputs=_inputs,
+        answer=_answer,
+        identity=identity,
+        serving=serving,
+        # itself, and no function of ours: a pickle by value refers to it
+        unless=torch.compiler.is_dynamo_compiling,
+        watch=_watch,
+    )
+
+
+# ── what is read ────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def _inputs(module: Any, *args: Any, **kwargs: Any) -> Any:  # noqa: ANN401 - as torch has it
+    """The first argument, or all that have names only; of token ids nothing but how many there are."""
+    if getattr(module, "main_input_name", None) == "input_ids":  # of transformers
+        return _tokens(*args, **kwargs)
+    if args:
+        return args[0]
+    return kwargs if len(kwargs) > 1 else next(iter(kwargs.values()), None)
+
+
+def _tokens(input_ids: Any = None, attention_mask: Any = None, **others: Any) -> Any:  # noqa: ANN401 - tensors
+    ids = others.get("inputs_embeds") if input_ids is None else input_ids
+    if ids is None or len(ids.shape) < _TABLE:
+        return None
+    rows, length = int(ids.shape[0]), int(ids.shape[1])
+    mask = attention_mask
+    if mask is not None and mask.is_cpu and tuple(mask.shape) == (rows, length):
+        return {"prompt.tokens": mask.sum(dim=1)}
+    return {"prompt.tokens": [length] * rows}
+
+
+def _answer(answer: Any) -> Any:  # noqa: ANN401 - whatever a module returns
+    """The answer; of transformers' outputs the logits of each row, where these are what they hold."""
+    if not hasattr(answer, "to_tuple"):
+        return answer
+    logits = getattr(answer, "logits", None)
+    return logits if logits is not None and len(logits.shape) == _TABLE else None
+
+
+def identity(module: Any) -> Named | None:  # noqa: ANN401 - a torch.nn.Module
+    """Where a model of transformers came from: the hub's name and commit, or the folder."""
+    config = getattr(module, "config", None)
+    path = getattr(config, "name_or_path", None)
+    if not isinstance(path, str) or not path:
+        return None
+    commit = getattr(config, "_commit_hash", None)
+    local = path.count("/") > 1 or path.startswith((".", os.sep)) or "\\" in path or os.path.exists(path)  # noqa: PTH110 - a string of somebody's
+    name = os.path.basename(os.path.normpath(path)) if local else path  # noqa: PTH119 - likewise
+    return Named(name, commit if isinstance(commit, str) else None)
+
+
+# ── the GPU ─────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+_free: dict[int, list[tuple[Any, Any]]] = {}
+_looked: dict[int, float] = {}
+
+
+def _watch(report: Report, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Callable[[Any], None] | None:
+    """Record an event before the call and one after it, on the caller's stream; nobody waits for either."""
+    cuda = sys.modules["torch"].cuda
+    if not cuda.is_initialized():
+        return None
+    device = _device(args, kwargs)
+    if device is None or _exchange() is None:
+        return None
+    index = int(device.index)
+    with cuda.device(index):
+        if cuda.is_current_stream_capturing():
+            return None
+        stream = cuda.current_stream()
+    try:
+        begin, end = _free.setdefault(index, []).pop()
+    except IndexError:
+        begin, end = cuda.Event(enable_timing=True), cuda.Event(enable_timing=True)
+    begin.record(stream)
+
+    def finished() -> float | None:
+        return _relaxed(functools.partial(_seconds, index, begin, end, report))
+
+    def after(_: Any) -> None:  # noqa: ANN401 - the answer
+        with cuda.device(index):
+            capturing = cuda.is_current_stream_capturing()
+        if not capturing:
+            end.record(stream)
+            report.gpu(finished)
+
+    return after
+
+
+def _device(args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:  # noqa: ANN401 - a torch.device or None
+    """The GPU that the call is for: its first tensor there, else the model's."""
+    for value in (*args[1:], *kwargs.values()):
+        if getattr(value, "is_cuda", False) is True:
+            return value.device
+    first = next(args[0].parameters(), None)
+    return first.device if first is not None and first.is_cuda else None
+
+
+def _seconds(index: int, begin: Any, end: Any, report: Report) -> float | None:  # noqa: ANN401 - events
+    """In mlobs' own thread: how long it was between the two, None while the second has not come to pass."""
+    cuda = sys.modules["torch"].cuda
+    if not end.query():
+        return None
+    seconds = float(begin.elapsed_time(end)) / 1e3
+    free = _free.setdefault(index, [])
+    if len(free) < _POOL:
+        free.append((begin, end))
+    now = time.monotonic()
+    if now - _looked.get(index, -_LOOK) >= _LOOK:
+        _looked[index] = now
+        report.gpu_memory(cuda.max_memory_allocated(index))
+    return seconds
+
+
+@functools.cache
+def _exchange() -> Any:  # noqa: ANN401 - a foreign function
+    """The driver's `cuThreadExchangeStreamCaptureMode`; None where the driver is not NVIDIA's."""
+    try:
+        return ctypes.CDLL("nvcuda.dll" if os.name == "nt" else "libcuda.so.1").cuThreadExchangeStreamCaptureMode
+    except (OSError, AttributeError):
+        return None
+
+
+def _relaxed(question: Callable[[], float | None]) -> float | None:
+    """Ask the GPU something that must not disturb a graph which another thread captures: it would fail that capture."""
+    exchange = _exchange()
+    mode = ctypes.c_int(_RELAXED)
+    if exchange(ctypes.byref(mode)):
+        return 0.0  # the driver is shutting down
+    try:
+        return question()
+    finally:
+        exchange(ctypes.byref(mode))
+
+
+integration = Integration(
+    name="torch",
+    distribution="torch",
+    lowest="2.4",
+    modules={"torch": _modules, "torch._dynamo.eval_frame": _compiled},
+)
