@@ -49,7 +49,7 @@ class Left(NamedTuple):
 # there was nothing to take: no argument, no answer
 NOTHING: Final = Left("", -1)
 # what is given stands for values to come
-TRACED: Final = Left("traced", -1)
+TRACED: Final = Left("", -2)
 
 
 def sane(count: Any) -> int:  # noqa: ANN401 - what somebody's class says of itself
