@@ -68,6 +68,8 @@ class Reading(NamedTuple):
         how an instance that nobody registered is called, asked once for each; None: by its class.
     serving
         whether a call of this instance is a prediction now. If not, nothing that happens inside counts: training.
+    when
+        whether a call with these arguments, all of them, the instance among them, is a prediction; if not, as above.
     unless
         asked before anything of mlobs runs; true: the original is called as if mlobs were not there.
     watch
@@ -81,6 +83,7 @@ class Reading(NamedTuple):
     model: Callable[[Any], Any] | None = None
     identity: Callable[[Any], Named | None] | None = None
     serving: Callable[[Any], bool] | None = None
+    when: Callable[..., bool] | None = None
     unless: Callable[[], bool] | None = None
     watch: Watch | None = None
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from mlobs.columns import arrays, lookup, stack
+from mlobs.columns.dispatched import settled
 from mlobs.columns.kind import FLAT, LARGE, SMALL, Kind
 
 if TYPE_CHECKING:
@@ -196,6 +197,7 @@ def _columns(value: dict[Any, Any]) -> Block:
 
 def _values(column: Any, count: int) -> Any:  # noqa: ANN401 - what was kept of one column
     """The values of a column; a single value beside columns is that of every row."""
+    column = settled(column)
     if not isinstance(column, (*_SEQUENCES, np.ndarray)):
         return [column] * count
     if isinstance(column, np.ndarray) and not column.ndim:

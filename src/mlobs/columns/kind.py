@@ -38,6 +38,10 @@ class _Large:
 LARGE: Final = _Large()
 
 
+class TracedError(Exception):
+    """What was given stands for values to come: the function is being traced for a compiler, and this is no prediction."""
+
+
 class Kind(NamedTuple):
     """The functions of one kind of container: five that each has, and two that tell what it is inside another.
 

@@ -8,13 +8,13 @@ from typing import Any, Final
 
 import numpy as np
 
-from mlobs.columns import arrays, dicts, frames, lookup, native, records, rows, sparse, tables, tensors
+from mlobs.columns import arrays, dicts, dispatched, frames, lookup, native, records, rows, sparse, tables, tensors
 from mlobs.columns.block import Block, Joined
-from mlobs.columns.kind import LARGE, Kind
+from mlobs.columns.kind import LARGE, Kind, TracedError
 from mlobs.columns.lookup import blocks, kind_of
 from mlobs.errors import UnreadableError
 
-__all__ = ["LARGE", "Kind", "blocks", "is_container", "kind_of", "read"]
+__all__ = ["LARGE", "Kind", "TracedError", "blocks", "is_container", "kind_of", "read"]
 
 _SCALARS: Final = (
     int,
@@ -46,6 +46,8 @@ lookup.NAMED.update(
         ("pyarrow", "Table"): tables.ARROW_TABLE,
         ("scipy", "_spbase"): sparse.MATRIX,
         ("scipy", "spmatrix"): sparse.MATRIX,  # before scipy 1.11
+        ("jax", "Array"): dispatched.ARRAY,
+        ("jax", "Tracer"): dispatched.TRACER,
         ("torch", "Tensor"): tensors.TENSOR,
         ("xgboost", "DMatrix"): native.MATRIX,
         ("xgboost", "ExtMemQuantileDMatrix"): native.QUANTILES,

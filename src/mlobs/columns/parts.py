@@ -8,6 +8,7 @@ import numpy as np
 
 from mlobs.columns import arrays, lookup, stack
 from mlobs.columns.block import Block
+from mlobs.columns.dispatched import settled
 from mlobs.columns.kind import FLAT
 from mlobs.errors import UnreadableError
 
@@ -40,7 +41,7 @@ def columns(value: Sequence[Any], features: int | None) -> bool:
 
 def blocks(value: Sequence[Any], features: int | None) -> Iterator[Block]:
     """What a list or a tuple of containers holds. Raises UnreadableError."""
-    items = [item for item in value if item is not None]
+    items = [settled(item) for item in value if item is not None]
     if any(isinstance(item, np.ndarray) for item in items) or isinstance(items[0], list):
         items = [np.array(item, None if _plain(item) else object) if isinstance(item, list) else item for item in items]
     if not all(isinstance(item, np.ndarray) and not item.dtype.names for item in items):

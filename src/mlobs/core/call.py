@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 from opentelemetry import context as otel_context
 from opentelemetry import trace
 
-from mlobs.columns import LARGE, kind_of
+from mlobs.columns import LARGE, TracedError, kind_of
 from mlobs.core.callers import alone
 from mlobs.core.guard import name_of
 from mlobs.core.inside import INSIDE, LAST, hand
@@ -39,16 +39,26 @@ _FULL: Final = Left("ring_full", -1)
 
 
 def keep(value: object, monitor: Monitor) -> object:
-    """A copy of a call's data for the folder; never raises."""
+    """A copy of a call's data for the folder. Raises TracedError where there is no data, but a compiler's stand-in."""
     if value is None or value is ABSENT:
         return NOTHING
     try:
         kept = kind_of(type(value)).keep(value)
         return monitor.ring.take(value) if kept is LARGE else kept
+    except TracedError:
+        raise
     except UnreadableError as error:
         return Left(error.reason, error.rows, str(error))
     except Exception as error:  # noqa: BLE001 - a container that fails when it is looked at
         return Left("unreadable", 1, f"{name_of(type(value))} raised {name_of(type(error))}")
+
+
+def _given(answer: object, monitor: Monitor) -> object:
+    """The same of an answer, of which there is nothing to keep where it was traced."""
+    try:
+        return keep(answer, monitor)
+    except TracedError:
+        return NOTHING
 
 
 def read(reader: Callable[[Any], Any], answer: object, monitor: Monitor) -> Any:
@@ -134,7 +144,19 @@ def _about(error: BaseException, *, told: bool) -> tuple[str, str | None]:
 class Call:
     """A call on the slower path: coroutines, generators, and plain calls that may have a live span."""
 
-    __slots__ = ("began", "cpu", "kept", "later", "monitor", "span", "span_context", "spent", "tracing", "where")
+    __slots__ = (
+        "began",
+        "cpu",
+        "kept",
+        "later",
+        "monitor",
+        "span",
+        "span_context",
+        "spent",
+        "traced",
+        "tracing",
+        "where",
+    )
 
     def __init__(
         self,
@@ -152,6 +174,7 @@ class Call:
         self.cpu = -1
         self.spent = 0
         self.later = False
+        self.traced = False
         self.span: Span | None = None
         self.span_context: otel_context.Context | None = None
         self.kept: object = NOTHING
@@ -160,9 +183,14 @@ class Call:
                 ordinal = next(monitor.started)
             try:
                 self.kept = keep(where.pick(args, kwargs), monitor)
+            except TracedError:
+                self.traced = True
             except Exception as error:  # noqa: BLE001 - the user's inputs=callable
                 self.kept = Left("unreadable", 1, f"inputs=… raised {type(error).__name__}")
-            self.span, self.later = tracing.begin(monitor, ordinal)
+            if self.traced:
+                next(monitor.passed)
+            else:
+                self.span, self.later = tracing.begin(monitor, ordinal)
             if self.span is not None:
                 self.span_context = trace.set_span_in_context(self.span)
         except Exception as error:  # noqa: BLE001 - ours, or the user's sampler's
@@ -190,11 +218,13 @@ class Call:
 
     def done(self, answer: object) -> None:
         """The call ended well. Raises nothing but what is no Exception."""
+        if self.traced:
+            return
         try:
             monitor = self.monitor
             if self.where.answer is not None:
                 answer = read(self.where.answer, answer, monitor)
-            given = keep(answer, monitor)
+            given = _given(answer, monitor)
             kept = self.kept
             if monitor.hands:
                 hand(monitor, answer, self.began + self.spent)
@@ -218,4 +248,6 @@ class Call:
 
     def failed(self, error: BaseException) -> None:
         """The call raised. Never raises itself."""
+        if self.traced:
+            return
         failed(self.monitor, self.began, self.spent, -1, self.kept, self.span, error)

@@ -26,7 +26,7 @@ from mlobs.errors import ConfigurationError, MlobsError
 from mlobs.profile import Profile
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator
+    from collections.abc import Callable, Generator, Mapping
 
     from mlobs.core.registry import Registry
     from mlobs.core.runtime import Runtime
@@ -128,6 +128,7 @@ class Method(Hooked):
         self._reading = reading
         self.unless = reading.unless
         self._serving = reading.serving
+        self._when = reading.when
         self._runtime = runtime
         self._registry = registry
         self._models: object = None
@@ -141,14 +142,15 @@ class Method(Hooked):
             return self.original(*args, **kwargs)
         if self.switch.off or not args:
             return self.original(*args, **kwargs)
-        if self._serving is not None and not self._serves(args[0]):
+        if (self._serving is not None or self._when is not None) and not self._serves(args, kwargs):
             return quietly(self.original, *args, **kwargs)
         return self._find(args[0])(*args, **kwargs)
 
-    def _serves(self, instance: object) -> bool:
+    def _serves(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> bool:
         """Whether the call is a prediction. Never raises."""
         try:
-            return self._serving is None or self._serving(instance)
+            serves = self._serving is None or self._serving(args[0])
+            return serves and (self._when is None or self._when(*args, **kwargs))
         except Exception as error:  # noqa: BLE001 - the integration's
             self._runtime.guard.error("hook", error)
             return True

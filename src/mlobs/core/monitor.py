@@ -125,6 +125,7 @@ class Monitor:
         settings = self._settings
         self.attributes = model.attributes.extended((names.MODEL_OPERATION, self.operation))
         self.started = itertools.count()
+        self.passed = itertools.count()  # calls that turned out to be none
         self.ring = Ring(settings.ring_calls, settings.ring_bytes, self._wake)
         # read by the hot path: every how many calls something rare happens
         self.apply(settings)
@@ -165,7 +166,9 @@ class Monitor:
     @property
     def begun(self) -> int:
         """Calls that have begun."""
-        return int(repr(self.started)[6:-1])  # count(7): the only way to look without taking one
+        return int(repr(self.started)[6:-1]) - int(
+            repr(self.passed)[6:-1]
+        )  # count(7): the only way to look without taking one
 
     @property
     def ended(self) -> int:

@@ -41,11 +41,15 @@ class Left(NamedTuple):
     detail: str = ""
 
     def __reduce__(self) -> str | tuple[type[Left], tuple[Any, ...]]:
-        return "NOTHING" if self is NOTHING else (Left, tuple(self))
+        if self is NOTHING or self is TRACED:
+            return "NOTHING" if self is NOTHING else "TRACED"
+        return Left, tuple(self)
 
 
 # there was nothing to take: no argument, no answer
 NOTHING: Final = Left("", -1)
+# what is given stands for values to come
+TRACED: Final = Left("", -2)
 
 
 def sane(count: Any) -> int:  # noqa: ANN401 - what somebody's class says of itself
