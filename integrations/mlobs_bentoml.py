@@ -26,7 +26,8 @@ def _batches(hooks: Hooks) -> None:
     @functools.wraps(job, updated=())
     def make(*args: Any, **kwargs: Any) -> Any:  # noqa: ANN401 - passed on
         made = Waiting(*args, **kwargs)
-        made.caller = hooks.caller()
+        with hooks.guarded():
+            made.caller = hooks.caller()
         return made
 
     @functools.wraps(split)
