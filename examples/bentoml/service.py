@@ -18,7 +18,7 @@ class Churn:
         self.model = LogisticRegression().fit(customers, customers.sum(axis=1) > 0)
         mlobs.register(self.model, name="churn", version="7")
 
-    @bentoml.api(batchable=True, max_batch_size=16, max_latency_ms=5_000)
+    @bentoml.api(batchable=True, max_batch_size=16, max_latency_ms=5_000)  # type: ignore[untyped-decorator]
     def predict(self, rows: np.ndarray) -> np.ndarray:
         """The rows of many requests at once."""
         scores: np.ndarray = self.model.predict_proba(rows)[:, 1]

@@ -1,6 +1,8 @@
 """Every kind of API that BentoML has; mlobs by hand or, with AGENT set, by the agent; traced by BentoML where TRACED is."""
 
+import asyncio
 import os
+import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -38,12 +40,14 @@ class Sums:
 
     @bentoml.api(batchable=True, max_batch_size=8, max_latency_ms=20_000)
     def batch(self, rows: np.ndarray) -> np.ndarray:
-        """In batches, in threads."""
+        """In batches, in threads; a model takes its time, and requests wait for it."""
+        time.sleep(0.03)
         return self._predict(rows)
 
     @bentoml.api(batchable=True, max_batch_size=8, max_latency_ms=20_000)
     async def batch_soon(self, rows: np.ndarray) -> np.ndarray:
         """In batches, on the event loop."""
+        await asyncio.sleep(0.03)
         return self._predict(rows)
 
     @bentoml.api
