@@ -34,10 +34,10 @@ class Flats(kserve.Model):  # type: ignore[misc]  # kserve carries no types
     def predict(self, payload: Any, headers: Any = None) -> Any:
         """v1 and v2 alike."""
         if isinstance(payload, kserve.InferRequest):
-            prices = self.model.predict(payload.inputs[0].as_numpy())
+            prices = self.model.predict(payload.inputs[0].as_numpy()).round(2)
             output = kserve.InferOutput(name="price", shape=[len(prices)], datatype="FP64", data=prices.tolist())
             return kserve.InferResponse(response_id=payload.id or "none", model_name=self.name, infer_outputs=[output])
-        return {"predictions": self.model.predict(payload["instances"]).tolist()}
+        return {"predictions": self.model.predict(payload["instances"]).round(2).tolist()}
 
     async def postprocess(self, result: Any, headers: Any = None) -> Any:
         """As it is."""

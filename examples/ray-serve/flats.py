@@ -34,7 +34,7 @@ class Flats:
     @serve.batch(max_batch_size=4, batch_wait_timeout_s=0.1)
     async def price(self, flats: list[list[float]]) -> list[float]:
         """One prediction for all who have asked meanwhile."""
-        prices: list[float] = self.model.predict(flats).tolist()
+        prices: list[float] = self.model.predict(flats).round(2).tolist()
         return prices
 
     async def __call__(self, request: Any) -> float:
@@ -61,7 +61,7 @@ class Front:
     @api.post("/here")
     async def here(self, flat: list[float]) -> float:
         """The answer to this request carries its ticket: request and prediction are in one process."""
-        return float(self.model.predict([flat])[0])
+        return round(float(self.model.predict([flat])[0]), 2)
 
 
 flats = Flats.bind()

@@ -21,6 +21,7 @@ def stop(*_: object) -> None:
 
 if __name__ == "__main__":
     ray.init(
+        "local",
         num_cpus=2,
         object_store_memory=100_000_000,
         include_dashboard=False,

@@ -131,7 +131,6 @@ def started(
                 "OTEL_EXPORTER_OTLP_PROTOCOL": "http/protobuf",  # the distro that tests live beside says grpc
                 "OTEL_METRIC_EXPORT_INTERVAL": "500",
                 "OTEL_BSP_SCHEDULE_DELAY": "500",
-                "PYTHONDONTWRITEBYTECODE": "1",
                 **environ,
             },
             stdout=output,

@@ -227,7 +227,7 @@ def test_tensors_are_columns(telemetry: Telemetry) -> None:
         for of in [dict(points.attributes.items())]
     }
     assert features == {("input", "age"), ("output", "sure")}
-    missing = {dict(key)["feature"]: value for key, value in telemetry.numbers("mlobs.feature.missing").items() if value}
+    missing = {dict(key)["feature"]: value for key, value in telemetry.numbers("mlobs.feature.violations", kind="missing").items() if value}
     assert missing == {"age": 10}
     assert told.rows(telemetry) == {("mine", "predict"): 30}
 
