@@ -76,6 +76,8 @@ class Folder:
             now = state.clock()
             for model in list(state.models.values()):
                 model.roll(now)
+                model.reports.fold()
+            state.reports.fold()
             self._roll(now)
             for monitor in list(state.monitors.values()):
                 try:

@@ -26,8 +26,17 @@ _FIRST: Final = (0.001, 0.005, 0.01, 0.02, 0.04, 0.06, 0.08, 0.1, 0.25, 0.5, 0.7
 _NEXT: Final = (0.01, 0.025, 0.05, 0.075, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.75, 1.0, 2.5)
 
 
+def _number(value: object) -> float | None:
+    """A finite number that is not negative; else None. Never raises."""
+    try:
+        found = float(value)  # type: ignore[arg-type]
+    except Exception:  # noqa: BLE001 - an integration's object that is none
+        return None
+    return found if 0 <= found < math.inf else None
+
+
 class Reports:
-    """Reports of one model, or of none; appended without a lock, folded when they are collected."""
+    """Reports of one model, or of none; appended without a lock, folded with the calls."""
 
     def __init__(self, attributes: Attributes, guard: Guard) -> None:
         self._attributes = attributes
@@ -55,15 +64,22 @@ class Reports:
 
     def gpu_memory(self, size: float) -> None:
         """So many bytes of GPU memory were allocated. Never raises."""
-        self._memory = max(self._memory, size)
+        found = _number(size)
+        if found is None:
+            self._guard.drop("report")
+        else:
+            self._memory = max(self._memory, found)
 
     def _append(self, instrument: Instrument, key: str, value: float) -> None:
-        if not 0 <= value < math.inf:
+        number = _number(value)
+        if not issubclass(type(key), str):
+            self._guard.drop("stage")
+        elif number is None:
             self._guard.drop("report")
         elif len(self._waiting) >= _WAITING:
             self._guard.drop("report_full")
         else:
-            self._waiting.append((instrument, key, value))
+            self._waiting.append((instrument, key, number))
 
     # ── mlobs' own thread; the caller holds the counting lock ───────────────────────────────────────────────────────
 

@@ -6,6 +6,7 @@ Only the time inside the generator counts, not the consumer's between two items.
 from __future__ import annotations
 
 import functools
+from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING, Any
 
 from mlobs.core.call import Call
@@ -129,26 +130,32 @@ def wrap_async_generator(
     return observed
 
 
-def driving(function: Callable[..., AsyncGenerator[Any, Any]]) -> Callable[..., AsyncGenerator[Any, Any]]:
-    """An asynchronous generator function that only runs what ``function`` returns: for who asks what kind it is."""
+def driving(
+    function: Callable[..., AsyncGenerator[Any, Any]], around: Callable[[], AbstractContextManager[Any]] = nullcontext
+) -> Callable[..., AsyncGenerator[Any, Any]]:
+    """An asynchronous generator function that only runs what ``function`` returns: for who asks what kind it is.
+
+    Each run is in a block of its own that ``around`` makes.
+    """
 
     async def driven(*args: Any, **kwargs: Any) -> AsyncGenerator[Any, Any]:
-        generator = function(*args, **kwargs)
-        resume: Callable[..., Awaitable[Any]] = generator.asend
-        given: Any = None
-        while True:
-            try:
-                item = await resume(given)
-            except StopAsyncIteration:
-                return
-            try:
-                given = yield item
-                resume = generator.asend
-            except GeneratorExit:
-                await generator.aclose()
-                raise
-            except BaseException as error:  # noqa: BLE001 - thrown in by the consumer, for the generator to handle
-                given = error
-                resume = generator.athrow
+        with around():
+            generator = function(*args, **kwargs)
+            resume: Callable[..., Awaitable[Any]] = generator.asend
+            given: Any = None
+            while True:
+                try:
+                    item = await resume(given)
+                except StopAsyncIteration:
+                    return
+                try:
+                    given = yield item
+                    resume = generator.asend
+                except GeneratorExit:
+                    await generator.aclose()
+                    raise
+                except BaseException as error:  # noqa: BLE001 - thrown in by the consumer, for the generator to handle
+                    given = error
+                    resume = generator.athrow
 
     return driven

@@ -66,9 +66,7 @@ class Tracing:
         elif crowd is not None:
             wanted = crowd.sampled
         else:
-            context = current.get_span_context()
-            # a remote parent is sampled but not recording here: the request began in another process
-            wanted = current.is_recording() or (context.is_valid and context.trace_flags.sampled)
+            wanted = _recorded(current)
         if not wanted:
             return None, False
         span = self._start(monitor, None, crowd)
@@ -89,15 +87,20 @@ class Tracing:
             start_time=start,
         )
 
-    def stage(self, name: str) -> Callable[[BaseException | None], None] | None:
-        """Begin the span of a stage where a span is being recorded; what ends it comes back."""
-        if not trace.get_current_span().is_recording():
+    def stage(self, name: str, *, attach: bool = True) -> Callable[..., None] | None:
+        """Begin the span of a stage where a trace is being recorded; what ends it comes back.
+
+        ``attach``: it is the current span meanwhile. Whoever ends it says whether he is ``here``, in the same context.
+        """
+        current = trace.get_current_span()
+        if type(current) is Crowd or not _recorded(current):
             return None
         span = self._spans().tracer.start_span(sendable(name), kind=SpanKind.INTERNAL, attributes={names.STAGE: name})
-        token = otel_context.attach(trace.set_span_in_context(span))
+        token = otel_context.attach(trace.set_span_in_context(span)) if attach else None
 
-        def end(error: BaseException | None) -> None:
-            otel_context.detach(token)
+        def end(error: BaseException | None, *, here: bool = True) -> None:
+            if token is not None and here:
+                otel_context.detach(token)
             if error is not None:
                 kind = sendable(type(error).__qualname__)
                 span.set_attribute(names.ERROR_TYPE, kind)
@@ -131,6 +134,12 @@ class Tracing:
             span.add_event("exception", _exception(extra.failure), began + record.took)
         span.end(began + record.took)
         return span
+
+
+def _recorded(span: Span) -> bool:
+    """Whether its trace is; a remote span is sampled but not recording here: the request began in another process."""
+    context = span.get_span_context()
+    return span.is_recording() or (context.is_valid and bool(context.trace_flags.sampled))
 
 
 def _exception(failure: Failure) -> dict[str, str]:
