@@ -47,11 +47,15 @@ class Engine(NamedTuple):
     model: Any
     expected: list[int]
 
-    def counted(self, score: Callable[[], Any]) -> tuple[Any, dict[str, int]]:
-        """What the action answers, and the rows that it has added, by model."""
+    def counted(self, score: Callable[[], Any], added: int = ROWS) -> tuple[Any, dict[str, int]]:
+        """What the action answers, and the rows that it has added, by model.
+
+        Usually they are there when it answers; a busy machine may take longer for an export than a task waits for it.
+        """
         before = rows(self.sink)
         answer = score()
-        return answer, dict(rows(self.sink) - before)  # what an action answers has been sent
+        self.sink.wait(lambda sink: (rows(sink) - before).total() >= added)
+        return answer, dict(rows(self.sink) - before)
 
 
 @pytest.fixture(scope="module")
@@ -63,7 +67,7 @@ def engine() -> Iterator[Engine]:
     expected = [int(label) for label in model.predict(table())]
     with running() as sink, pytest.MonkeyPatch.context() as patch:
         patch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", sink.url)
-        patch.setenv("OTEL_METRIC_EXPORT_INTERVAL", "60000")
+        patch.setenv("OTEL_METRIC_EXPORT_INTERVAL", "1000")
         patch.setenv("PYSPARK_PYTHON", sys.executable)
         mlobs.instrument("sklearn", "spark")
         spark = SparkSession.builder.master("local[2,2]").config(map=SMALL).getOrCreate()
@@ -142,6 +146,7 @@ def row_udf(frame: Any, predict: Any) -> Any:
     def score(a: float, b: float) -> int:
         return int(predict(np.array([[a, b]]))[0])
 
+    score.__annotations__ = {}
     return frame.select("id", udf(score, "long")("a", "b").alias("label"))
 
 
@@ -191,7 +196,7 @@ def test_training_on_executors_is_not_counted(engine: Engine) -> None:
         model = trained()
         return pd.DataFrame({"score": [model.score([[0.0, 1.0], [1.0, 0.0]], [0, 1])]})
 
-    found, counted = engine.counted(engine.frame.groupBy("b").applyInPandas(fit, "score double").collect)
+    found, counted = engine.counted(engine.frame.groupBy("b").applyInPandas(fit, "score double").collect, 0)
     assert (len(found), counted) == (7, {})
 
 
@@ -238,7 +243,7 @@ def test_a_failure_is_the_one_it_is_without_mlobs(engine: Engine) -> None:
     said = []
     for _ in range(2):
         with pytest.raises(Exception, match="X has 1 features, but LogisticRegression is expecting 2") as caught:
-            engine.counted(frame.collect)
+            frame.collect()
         text = str(caught.value)
         said.append((type(caught.value), [line for line in text.splitlines() if line.startswith("ValueError")]))
         mlobs.uninstrument("spark")
