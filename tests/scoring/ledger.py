@@ -37,7 +37,7 @@ def dropped(sink: Sink) -> Counter[str]:
 
 
 def errors(sink: Sink) -> Counter[str]:
-    """mlobs' own errors, by place, over all processes."""
+    """Errors of mlobs itself, by place, over all processes."""
     return _sums(sink, "mlobs.sdk.errors", "reason")
 
 

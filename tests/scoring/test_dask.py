@@ -208,7 +208,9 @@ def test_workers_send_before_they_end(end: Callable[[Engine], None]) -> None:
     """Workers that are retired, restarted by their nannies or closed with their cluster have sent everything."""
     with cluster(1) as engine:
         model = engine.model
-        engine.client.gather([engine.client.submit(model.predict, part, pure=False) for part in np.array_split(table(), 8)])
+        engine.client.gather(
+            [engine.client.submit(model.predict, part, pure=False) for part in np.array_split(table(), 8)]
+        )
         end(engine)
         assert engine.sink.wait(lambda sink: rows(sink)["LogisticRegression"] == ROWS)
 
@@ -228,8 +230,9 @@ print(type(plugin).__name__)
 
 def test_a_worker_without_mlobs_gets_an_empty_plugin() -> None:
     """The plugin travels by value: where mlobs is not installed it does nothing."""
-    import mlobs_dask
     from distributed.protocol.pickle import dumps
+
+    import mlobs_dask
 
     sent = dumps(mlobs_dask.plugin("sklearn"))
     assert type(pickle.loads(sent)).__name__ == "Mlobs"

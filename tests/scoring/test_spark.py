@@ -80,6 +80,11 @@ def engine() -> Iterator[Engine]:
             mlobs.uninstrument()
 
 
+def labels(frame: Any) -> list[int]:
+    """What was answered, in the order of the table."""
+    return frame.toPandas().sort_values("id")["label"].tolist()  # type: ignore[no-any-return]
+
+
 # ── every kind of function ──────────────────────────────────────────────────────────────────────────────────────────
 
 
@@ -119,7 +124,7 @@ def iterated_pandas_udf(frame: Any, predict: Any) -> Any:
         for a, b in batches:
             yield pd.Series(predict(np.column_stack([a, b])))
 
-    score.__annotations__ = {"batches": Iterator[tuple[pd.Series, ...]], "return": Iterator[pd.Series]}
+    score.__annotations__ = {"batches": "Iterator[tuple[pd.Series, ...]]", "return": "Iterator[pd.Series]"}
     return frame.select("id", pandas_udf(score, "long")("a", "b").alias("label"))
 
 
@@ -165,7 +170,7 @@ KINDS = (
 def test_rows_scored_are_rows_counted(engine: Engine, kind: Callable[..., Any]) -> None:
     """The answers are the model's, and when the action ends each row has arrived once, in all processes together."""
     frame = kind(engine.frame, engine.model.predict)
-    found, counted = engine.counted(lambda: frame.toPandas().sort_values("id")["label"].tolist())
+    found, counted = engine.counted(lambda: labels(frame))
     assert found == engine.expected
     assert counted == {"LogisticRegression": ROWS}
     assert errors(engine.sink) == {}
@@ -224,7 +229,7 @@ def test_a_task_that_is_tried_again_counts_once(engine: Engine, tmp_path: Path) 
     """A task that fails after 600 rows and is run again: the rows counted are those of the table."""
     before = dropped(engine.sink)
     frame = engine.frame.mapInPandas(failing(engine.model, tmp_path / "mark"), "id long, label long")
-    found, counted = engine.counted(lambda: frame.toPandas().sort_values("id")["label"].tolist())
+    found, counted = engine.counted(lambda: labels(frame))
     assert (tmp_path / "mark").exists()
     assert found == engine.expected
     assert counted == {"LogisticRegression": ROWS}
@@ -301,7 +306,7 @@ def test_uninstrument_puts_everything_back(engine: Engine) -> None:
     mlobs.instrument("spark")
     again = rdd._prepare_for_python_RDD
     assert original.__module__ == "pyspark.core.rdd"
-    assert again.__wrapped__ is original  # type: ignore[attr-defined]
+    assert again.__wrapped__ is original
     assert hooked != standing((rdd, "_prepare_for_python_RDD"))
     assert b"mlobs" not in sent
 
