@@ -19,7 +19,7 @@ def main() -> None:
     sample = table.head(500)
     model = LinearRegression().fit(sample, 3_000 * sample["area"] + 10_000 * sample["rooms"])
 
-    with Client(n_workers=2, threads_per_worker=1, host="127.0.0.1", dashboard_address=None):
+    with Client(n_workers=2, threads_per_worker=1, host="127.0.0.1", dashboard_address=":0"):
         flats = dd.from_pandas(table, npartitions=4)
         reference = mlobs.Profile.build(flats)  # read where the partitions lie
         print(f"A reference of {reference.rows:,} rows.")

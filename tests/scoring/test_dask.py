@@ -60,7 +60,11 @@ def cluster(threads: int) -> Iterator[Engine]:
         try:
             with (
                 distributed.LocalCluster(
-                    n_workers=2, threads_per_worker=threads, processes=True, host="127.0.0.1", dashboard_address=None
+                    n_workers=2,
+                    threads_per_worker=threads,
+                    processes=True,
+                    host="127.0.0.1",
+                    dashboard_address="127.0.0.1:0",
                 ) as made,
                 distributed.Client(made) as client,
             ):
@@ -243,6 +247,7 @@ def test_a_worker_without_mlobs_gets_an_empty_plugin() -> None:
 def test_uninstrument_puts_everything_back() -> None:
     """The functions of Dask that were replaced are the original ones again."""
     places = ((distributed.client.Client, "_start"), (distributed.worker, "_run_task"))
+    mlobs.uninstrument("dask")
     before = standing(*places)
     mlobs.instrument("dask")
     hooked = standing(*places)
