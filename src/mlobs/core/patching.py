@@ -154,7 +154,7 @@ class Patches:
 
     def flush(self) -> None:
         """See `mlobs.integration.Hooks`."""
-        self._runtime.flush(self._runtime.settings.flush_timeout)
+        self._runtime.tasks.flush()
 
     def on(self) -> Sequence[str]:
         """See `mlobs.integration.Hooks`."""

@@ -75,6 +75,15 @@ class Tasks:
             self._runtime.held = False
             self._runtime.guard.error("task", error)
 
+    def flush(self) -> None:
+        """Send everything: the process may end without a word. Never raises."""
+        try:
+            with self._lock:
+                self._sent = -1
+                self._deliver()
+        except Exception as error:  # noqa: BLE001 - ours
+            self._runtime.guard.error("task", error)
+
     def _hold(self) -> None:
         runtime = self._runtime
         monitors = list(runtime.monitors.values())
@@ -90,11 +99,13 @@ class Tasks:
         self._rows = self._rows_of()
 
     def _deliver(self) -> bool:
-        runtime = self._runtime
+        runtime, settings = self._runtime, self._runtime.settings
         begun = self._begun()
         if begun == self._sent:
             return True
-        delivered = runtime.flush(runtime.settings.flush_timeout if runtime.pipeline.heard else 0)
+        if runtime.pipeline.heard:
+            runtime.pipeline.settle(settings.export_timeout)  # the first export has an exporter to load first
+        delivered = runtime.flush(settings.flush_timeout if runtime.pipeline.heard else 0)
         self._sent = begun if delivered else -1
         return delivered
 

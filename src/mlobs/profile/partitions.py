@@ -56,9 +56,12 @@ class Sides(NamedTuple):
 def engine_of(data: object) -> str | None:
     """``pyspark`` or ``dask`` where this is a frame of theirs."""
     for base in type(data).__mro__:
-        root = base.__module__.partition(".")[0]
-        if base.__qualname__ == "DataFrame" and root in ("pyspark", "dask", "dask_expr"):
-            return "pyspark" if root == "pyspark" and not base.__module__.startswith("pyspark.pandas") else "dask"
+        if base.__qualname__ == "DataFrame":
+            root, _, rest = base.__module__.partition(".")
+            if root == "pyspark" and rest.startswith("sql"):  # pandas on Spark is neither
+                return root
+            if root in ("dask", "dask_expr"):
+                return "dask"
     return None
 
 
