@@ -27,12 +27,13 @@ MOST = (
     "--ignore=tests/demo",
     "--ignore=tests/benchmarks",
 )  # the last two: run by `make test` and by `newest`
+APART = ("test_azureml.py", "test_mlserver.py", "test_sagemaker.py")  # servers with sessions of their own
 FUZZ = {"MLOBS_EXAMPLES": "2000"}  # of hostile input a run, a fifth of what `make test` tries
 
 nox.options.sessions = [  # the longest first: .ci/matrix runs two at a time
     *("backends", "newest", "lowest"),
     *(f"tests-{version}" for version in PYTHONS if version not in COVERED),
-    *("judge", "torch", "wheel"),
+    *("servers", "frameworks", "scoring", "mlserver", "azureml", "sagemaker", "judge", "wheel"),
 ]
 nox.options.default_venv_backend = "uv"
 nox.options.stop_on_first_error = False
@@ -88,10 +89,68 @@ def judge(session: nox.Session) -> None:
 
 
 @nox.session(python="3.12")
-def torch(session: nox.Session) -> None:
-    """Run what needs torch: its tensors as inputs and outputs."""
-    session.install(".", "torch", *TESTS)
-    session.run("python", "-m", "pytest", "tests/columns/test_torch.py", *session.posargs)
+def frameworks(session: nox.Session) -> None:
+    """Run what needs a framework, each file in a process of its own; with `-- --benchmark` what hooking them costs instead."""
+    wanted = (
+        "xgboost",
+        "lightgbm",
+        "catboost",
+        "onnxruntime",
+        "keras",
+        "torch",
+        "transformers",
+        "sentence-transformers",
+    )
+    extras = ",".join(("auto", "mlflow", "profile", "sklearn", *wanted))
+    session.install(f".[{extras}]", "jax", "onnx", "statsmodels", "tensorflow-cpu", *TESTS)
+    if "--benchmark" in session.posargs:
+        session.run("python", "benchmarks/integrations.py")
+        return
+    _each(session, "tests/columns/test_torch.py", *_files("frameworks"))
+
+
+@nox.session(python="3.12")
+def servers(session: nox.Session) -> None:
+    """Run servers whose dependencies can live together, for real on loopback."""
+    session.install(".[auto,bentoml,kserve,litserve,mlflow,ray-serve,sklearn,tickets]", *TESTS)
+    _each(session, *_files("serving", but=APART))
+
+
+@nox.session(python="3.12")
+def mlserver(session: nox.Session) -> None:
+    """Run MLServer, which keeps FastAPI old."""
+    session.install(".[auto,mlserver,sklearn,tickets]", "mlserver-sklearn", *TESTS)
+    _each(session, "tests/serving/test_mlserver.py")
+
+
+@nox.session(python="3.11")
+def sagemaker(session: nox.Session) -> None:
+    """Run SageMaker's toolkit under its server, which needs Java and modules that Python 3.12 has no more."""
+    session.install(".[auto,sagemaker,sklearn,tickets]", "multi-model-server", "setuptools<81", *TESTS)
+    _each(session, "tests/serving/test_sagemaker.py")
+
+
+@nox.session(python="3.12")
+def scoring(session: nox.Session) -> None:
+    """Score batches on Spark, which needs Java, and on Dask."""
+    session.install(".[auto,dask,pandas,profile,spark,sklearn]", *TESTS)
+    _each(session, *_files("scoring"))
+
+
+def _files(folder: str, but: tuple[str, ...] = ()) -> list[str]:
+    return [str(file) for file in sorted(Path("tests", folder).glob("test_*.py")) if file.name not in but]
+
+
+def _each(session: nox.Session, *files: str) -> None:
+    """Each file in a process of its own: frameworks set up what is one a process, and not always alike."""
+    failed = []
+    for file in files:
+        try:
+            session.run("python", "-m", "pytest", file, *session.posargs)
+        except nox.command.CommandFailed:
+            failed.append(file)
+    if failed:
+        session.error(f"failed: {', '.join(failed)}")
 
 
 @nox.session(python="3.12")

@@ -13,7 +13,7 @@ from mlobs.api import runtime
 
 # What may be skipped where CI is set, and where it runs instead; any other skip fails the run.
 EXPECTED = {
-    "could not import 'torch'": "nox -s torch",
+    "could not import 'torch'": "nox -s frameworks",
     "could not import 'distributed'": "where Dask is installed",
     "could not import 'pyspark'": "where Spark is installed",
     "needs an NVIDIA GPU": "wherever there is one",
