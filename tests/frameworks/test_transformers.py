@@ -120,9 +120,7 @@ def test_the_end_of_a_sequence(gpt: Any, telemetry: Telemetry) -> None:
     free = bare(gpt.generate, prompt, max_new_tokens=6, do_sample=False, eos_token_id=None, pad_token_id=0)
     end = int(free[0, 3])  # what the first row says second
     answer = gpt.generate(prompt, max_new_tokens=6, do_sample=False, eos_token_id=end, pad_token_id=0)
-    lengths = []
-    for row in answer[:, 2:].tolist():
-        lengths.append(row.index(end) + 1 if end in row else len(row))
+    lengths = [row.index(end) + 1 if end in row else len(row) for row in answer[:, 2:].tolist()]
     assert lengths[0] <= 2
     assert tokens(telemetry)["output"] == (1, float(sum(lengths)))
 
@@ -232,7 +230,8 @@ def test_drift_of_labels(classify: Any, telemetry: Telemetry) -> None:
     """With a reference for it, a pipeline's labels and scores are held against it."""
     answers = classify([f"w{index} w{index + 1}" for index in range(50)])
     reference = mlobs.Profile.build(
-        {"text.characters": [5.0] * 500}, outputs={key: [one[key] for one in answers] * 10 for key in ("label", "score")}
+        {"text.characters": [5.0] * 500},
+        outputs={key: [one[key] for one in answers] * 10 for key in ("label", "score")},
     )
     mlobs.register(classify, name="mood", version="1", reference=reference)
     classify([f"w{index} w{index + 1}" for index in range(50)])
@@ -267,7 +266,7 @@ def test_datasets(classify: Any, telemetry: Telemetry) -> None:
     stream = classify(given)
     assert len(stream) == 6
     assert list(stream) == bare(lambda: list(classify(given)))
-    assert list(classify(text for text in ())) == []
+    assert list(classify(text for text in list[str]())) == []
     assert calls(telemetry) == {PIPELINE: 6}
     assert rows(telemetry) == {PIPELINE: 6}
 
