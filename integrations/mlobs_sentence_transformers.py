@@ -23,9 +23,8 @@ def _models(hooks: Hooks) -> None:
     module = sys.modules["sentence_transformers"]
     encoding = Reading(inputs=_characters, answer=_directions, identity=_identity)
     for kind in ("SentenceTransformer", "SparseEncoder", "MultiVectorEncoder"):
-        cls = getattr(module, kind, None)
-        for name in _ENCODE if cls is not None else ():
-            hooks.observe(cls, name, encoding)
+        for name in _ENCODE if hasattr(module, kind) else ():
+            hooks.observe(getattr(module, kind), name, encoding)
     hooks.observe(module.CrossEncoder, "predict", Reading(inputs=_characters, answer=_scores, identity=_identity))
     hooks.observe(module.CrossEncoder, "rank", Reading(inputs=_documents, answer=_nothing, identity=_identity))
 
@@ -45,7 +44,7 @@ def _characters(_: Any, *args: Any, **kwargs: Any) -> Any:  # noqa: ANN401 - tex
         return None
     if isinstance(given, str):
         return {"text.characters": [len(given)]}
-    pair = isinstance(given, tuple) and len(given) == 2 and all(isinstance(text, str) for text in given)  # noqa: PLR2004 - of two
+    pair = isinstance(given, tuple) and len(given) == 2 and all(isinstance(text, str) for text in given)
     lengths = [_length(item) for item in ([given] if pair else given)]
     return {"text.characters": lengths} if all(lengths) or None not in lengths else [[] for _ in lengths]
 
@@ -83,7 +82,7 @@ def directions(dimension: int) -> Any:  # noqa: ANN401 - an array
     """
     import numpy as np
 
-    frozen = np.random.RandomState(dimension)  # noqa: NPY002 - the newer ones may change with a release of numpy
+    frozen = np.random.RandomState(dimension)
     return frozen.standard_normal((dimension, _DIRECTIONS))
 
 
@@ -114,7 +113,9 @@ def _array(answer: Any) -> Any:  # noqa: ANN401 - what encode gives
 def _scores(answer: Any) -> Any:  # noqa: ANN401 - an array or tensor
     """One score a pair, or one for each label."""
     if isinstance(answer, (list, tuple)):
-        return {"score": [float(one) for one in answer]} if all(getattr(one, "is_cpu", True) for one in answer) else None
+        return (
+            {"score": [float(one) for one in answer]} if all(getattr(one, "is_cpu", True) for one in answer) else None
+        )
     return {"score": answer} if getattr(answer, "ndim", 0) == 1 else answer
 
 

@@ -49,7 +49,7 @@ def _generation(hooks: Hooks) -> None:
     def each(cls: type) -> None:
         generate = vars(cls).get("generate")
         if isinstance(generate, types.FunctionType):
-            if cls.__module__.partition(".")[0] == "transformers":
+            if _is_theirs(cls):
                 hooks.replace(cls, "generate", _counting(generate, hooks))
             hooks.observe(cls, "generate", reading)
 
@@ -59,6 +59,10 @@ def _generation(hooks: Hooks) -> None:
         cls = getattr(module, name, None)
         if cls is not None and "__call__" in vars(cls):
             hooks.replace(cls, "__call__", _step(vars(cls)["__call__"], settles=settles))
+
+
+def _is_theirs(cls: type) -> bool:
+    return cls.__module__.partition(".")[0] == "transformers"
 
 
 def _step(original: Callable[..., Any], *, settles: bool) -> Callable[..., Any]:
@@ -197,7 +201,8 @@ def _pipelines(hooks: Hooks) -> None:
 
     def each(cls: type) -> None:
         original = vars(cls).get("__call__")
-        if isinstance(original, types.FunctionType):
+        # somebody's own calls its base's, and may be pickled by value
+        if isinstance(original, types.FunctionType) and _is_theirs(cls):
             hooks.observe(cls, "__call__", reading)
             hooks.replace(cls, "__call__", _choosing(original, vars(cls)["__call__"]))
 

@@ -157,14 +157,22 @@ def test_drift_of_embeddings(encoder: Any, telemetry: Telemetry) -> None:
     """Texts of other words drift in the directions; the same words do not."""
     import mlobs_sentence_transformers as integration
 
-    usual = [f"w{index} w{other}" for index in range(30) for other in range(30)]
-    told = integration._directions(encoder.encode(usual[::4]))
-    reference = mlobs.Profile.build({"text.characters": [float(len(text)) for text in usual[::4]]}, outputs=told)
-    other = copy.deepcopy(encoder)
+    words = np.random.default_rng(4)
+
+    def texts(first: int, last: int) -> list[list[str]]:
+        pairs = words.integers(first, last, (2000, 2))
+        return [[f"w{one:02d} w{two:02d}" for one, two in part] for part in pairs.reshape(10, 200, 2)]
+
+    told = [integration._directions(encoder.encode(part)) for part in texts(10, 35)]
+    outputs = {name: np.concatenate([part[name] for part in told]) for name in told[0]}
+    reference = mlobs.Profile.build({"text.characters": [7.0] * 2000}, outputs=outputs)
+    encoder, other = copy.deepcopy(encoder), copy.deepcopy(encoder)
     mlobs.register(encoder, name="usual", reference=reference)
     mlobs.register(other, name="other", reference=reference)
-    encoder.encode(usual[1::4])
-    other.encode([f"w{index} w{index + 1}" for index in range(32, 58)] * 8)
+    for part in texts(10, 35):
+        encoder.encode(part)
+    for part in texts(35, 60):
+        other.encode(part)
     verdicts = mlobs.drift()
     drifted = {
         model: sum(verdict.verdict == "drifted" for name, verdict in verdicts[model].items() if name in TOLD)

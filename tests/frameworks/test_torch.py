@@ -37,7 +37,7 @@ class Block(nn.Module):  # type: ignore[misc, name-defined]
         super().__init__()
         self.linear = nn.Linear(width, width)
 
-    def forward(self, x: torch.Tensor) -> torch.Tensor:  # type: ignore[name-defined]
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
         return torch.relu(self.linear(x))
 
 
@@ -47,7 +47,7 @@ class Net(nn.Module):  # type: ignore[misc, name-defined]
         self.body = nn.Sequential(Block(4), nn.Dropout(0.5), Block(4))
         self.head = nn.Linear(4, 2)
 
-    def forward(self, x: torch.Tensor) -> torch.Tensor:  # type: ignore[name-defined]
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
         return self.head(self.body(x))
 
 
@@ -365,7 +365,7 @@ def test_scripted_and_traced(how: str, net: Any, telemetry: Telemetry, tmp_path:
 def test_symbolic_tracing(net: Any, telemetry: Telemetry) -> None:
     """torch.fx patches `Module.__call__` while it traces, and sees the modules it would see without mlobs."""
 
-    class Leaves(torch.fx.Tracer):  # type: ignore[misc, name-defined]
+    class Leaves(torch.fx.Tracer):  # type: ignore[misc]
         def is_leaf_module(self, module: Any, name: str) -> bool:
             return isinstance(module, Block) or super().is_leaf_module(module, name)
 

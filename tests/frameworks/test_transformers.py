@@ -9,6 +9,7 @@ import threading
 from collections.abc import Iterator
 from typing import Any
 
+import cloudpickle
 import pytest
 from tests.told import calls, errors, rows, standing
 
@@ -120,9 +121,7 @@ def test_the_end_of_a_sequence(gpt: Any, telemetry: Telemetry) -> None:
     free = bare(gpt.generate, prompt, max_new_tokens=6, do_sample=False, eos_token_id=None, pad_token_id=0)
     end = int(free[0, 3])  # what the first row says second
     answer = gpt.generate(prompt, max_new_tokens=6, do_sample=False, eos_token_id=end, pad_token_id=0)
-    lengths = []
-    for row in answer[:, 2:].tolist():
-        lengths.append(row.index(end) + 1 if end in row else len(row))
+    lengths = [row.index(end) + 1 if end in row else len(row) for row in answer[:, 2:].tolist()]
     assert lengths[0] <= 2
     assert tokens(telemetry)["output"] == (1, float(sum(lengths)))
 
@@ -232,7 +231,8 @@ def test_drift_of_labels(classify: Any, telemetry: Telemetry) -> None:
     """With a reference for it, a pipeline's labels and scores are held against it."""
     answers = classify([f"w{index} w{index + 1}" for index in range(50)])
     reference = mlobs.Profile.build(
-        {"text.characters": [5.0] * 500}, outputs={key: [one[key] for one in answers] * 10 for key in ("label", "score")}
+        {"text.characters": [5.0] * 500},
+        outputs={key: [one[key] for one in answers] * 10 for key in ("label", "score")},
     )
     mlobs.register(classify, name="mood", version="1", reference=reference)
     classify([f"w{index} w{index + 1}" for index in range(50)])
@@ -267,7 +267,7 @@ def test_datasets(classify: Any, telemetry: Telemetry) -> None:
     stream = classify(given)
     assert len(stream) == 6
     assert list(stream) == bare(lambda: list(classify(given)))
-    assert list(classify(text for text in ())) == []
+    assert list(classify(text for text in list[str]())) == []
     assert calls(telemetry) == {PIPELINE: 6}
     assert rows(telemetry) == {PIPELINE: 6}
 
@@ -401,6 +401,49 @@ def test_copies_and_pickles(gpt: Any, classify: Any, telemetry: Telemetry) -> No
     assert torch.equal(again.generate(prompt, **how), gpt.generate(prompt, **how))
     assert copy.deepcopy(classify)("w1") == classify("w1")
     assert calls(telemetry) == {GENERATE: 2, PIPELINE: 2}
+
+
+def test_classes_of_users(bert: Any, gpt: Any, tokenizer: Any, telemetry: Telemetry) -> None:
+    """A pipeline and a generator of the user's own count once, and their classes are pickled by value with them."""
+
+    class Polite(transformers.TextClassificationPipeline):  # type: ignore[misc]
+        def __call__(self, inputs: Any, **kwargs: Any) -> Any:
+            return super().__call__(inputs, **kwargs)
+
+    class Writer(transformers.GPT2LMHeadModel):  # type: ignore[misc]
+        def generate(self, *args: Any, **kwargs: Any) -> Any:
+            return super().generate(*args, **kwargs)
+
+    prompt, how = torch.tensor([[3, 4]]), {"max_new_tokens": 2, "min_new_tokens": 2, "do_sample": False}
+    polite = transformers.pipeline(
+        "text-classification", model=bert, tokenizer=tokenizer, device="cpu", pipeline_class=Polite
+    )
+    writer = Writer(gpt.config).eval()
+    for model, tool in ((writer, polite), cloudpickle.loads(cloudpickle.dumps((writer, polite)))):
+        assert tool("w1 w2") == polite("w1 w2")
+        assert len(list(tool(text for text in ["w1", "w2"]))) == 2
+        assert torch.equal(model.generate(prompt, **how), Writer.generate(writer, prompt, **how))
+    assert calls(telemetry) == {PIPELINE: 8, ("Writer", "generate"): 4}
+    assert tokens(telemetry) == {"input": (4, 8.0), "output": (4, 8.0)}
+
+
+def test_training_and_evaluation(bert: Any, tmp_path: Any, telemetry: Telemetry) -> None:
+    """The Trainer's training and evaluation count nothing, its predictions each batch."""
+    item = {"input_ids": torch.tensor([3, 4]), "attention_mask": torch.tensor([1, 1]), "labels": torch.tensor(1)}
+    trainer = transformers.Trainer(
+        model=copy.deepcopy(bert),
+        args=transformers.TrainingArguments(
+            output_dir=str(tmp_path), max_steps=2, report_to=[], use_cpu=True, disable_tqdm=True, save_strategy="no",
+            eval_strategy="steps", eval_steps=1, per_device_eval_batch_size=4,
+        ),
+        train_dataset=[item] * 8,
+        eval_dataset=[item] * 8,
+    )  # fmt: skip
+    trainer.train()
+    trainer.evaluate()
+    assert calls(telemetry) == {}
+    trainer.predict([item] * 8)
+    assert calls(telemetry) == {("BertForSequenceClassification", "forward"): 2}
 
 
 def test_uninstrument_restores_the_very_objects(telemetry: Telemetry) -> None:
