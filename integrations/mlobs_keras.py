@@ -61,11 +61,12 @@ def _predicts(_: Any, x: Any = None, *args: Any, **named: Any) -> bool:
 
 
 def _traced() -> bool:
-    """Whether a function of TensorFlow is being traced, or torch compiles: then mlobs is not there."""
-    tensorflow, torch = sys.modules.get("tensorflow"), sys.modules.get("torch")
-    if tensorflow is not None and not tensorflow.executing_eagerly():
+    """Whether a function of TensorFlow is being traced, or torch compiles: then mlobs is not there. Never raises."""
+    eager = getattr(sys.modules.get("tensorflow"), "executing_eagerly", None)
+    if eager is not None and not eager():
         return True
-    return torch is not None and torch.compiler.is_compiling()
+    compiling = getattr(getattr(sys.modules.get("torch"), "compiler", None), "is_compiling", None)
+    return compiling is not None and compiling()
 
 
 # ── hooks ───────────────────────────────────────────────────────────────────────────────────────────────────────────
