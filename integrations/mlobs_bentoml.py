@@ -55,6 +55,6 @@ def _batches(hooks: Hooks) -> None:
 integration = Integration(
     name="bentoml",
     distribution="bentoml",
-    lowest="1.4",
+    lowest="1.4.20",
     modules={"bentoml._internal.marshal.dispatcher": _batches},
 )

@@ -82,10 +82,13 @@ def _server(hooks: Hooks) -> None:
 # ── in a worker ─────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def _rows(instance: Any, x: Any = None, *_: Any, **__: Any) -> Any:  # noqa: ANN401 - as users have it
-    """A batch is one row a request, also where a request is a number."""
-    if getattr(instance, "max_batch_size", 1) > 1 and type(x) is list and x and not hasattr(x[0], "__len__"):
-        return [(one,) for one in x]
+def _rows(instance: Any, *args: Any, **kwargs: Any) -> Any:  # noqa: ANN401 - as users have it
+    """What is given first; a batch is one row a request, also where a request is a number or a text."""
+    x = args[0] if args else next(iter(kwargs.values()), None)
+    if getattr(instance, "max_batch_size", 1) > 1 and type(x) is list and x:
+        first = x[0]
+        if isinstance(first, (str, bytes)) or not hasattr(first, "__len__"):
+            return [(one,) for one in x]
     return x
 
 

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import httpx
+import numpy as np
 import pytest
 from tests import told
 from tests.serving.loopback import callers, counted, free_port, serving, spans
@@ -269,6 +270,25 @@ def test_one_call_counts_once(telemetry: Telemetry) -> None:
         ls.LitAPI().predict([1.0])
     assert told.calls(telemetry) == {("Below", "predict"): 1, ("LitAPI", "predict"): 1}
     assert told.errors(telemetry) == {"NotImplementedError": 1}
+
+
+@pytest.mark.usefixtures("_hooked")
+@pytest.mark.parametrize(
+    "batch", [[1.0, 2.0, 3.0], ["a", "b", "c"], [[1.0, 2.0]] * 3, [{"a": 1.0}] * 3, np.ones((3, 2)), [np.ones(2)] * 3]
+)
+def test_a_batch_has_a_row_for_each_request(batch: Any, telemetry: Telemetry) -> None:
+    """Whatever a request is, a number or a text too, and however predict is called; without batching it is one."""
+
+    class Api(ls.LitAPI):
+        def predict(self, x: Any) -> Any:
+            return [0.5] * len(x)
+
+    batched = Api(max_batch_size=4)
+    batched.predict(batch)
+    batched.predict(x=batch)
+    assert told.rows(telemetry) == {("Api", "predict"): 6}
+    Api().predict([1.0, 2.0])
+    assert told.rows(telemetry) == {("Api", "predict"): 7}
 
 
 class Queue:
