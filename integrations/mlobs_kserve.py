@@ -128,6 +128,6 @@ _PREDICT: Final = Reading(
 integration = Integration(
     name="kserve",
     distribution="kserve",
-    lowest="0.15",
+    lowest="0.16",
     modules={"kserve.model": _models},
 )

@@ -204,7 +204,7 @@ _PREDICT: Final = Reading(operation="predict", inputs=_inputs, answer=_answer, i
 integration = Integration(
     name="mlserver",
     distribution="mlserver",
-    lowest="1.6",
+    lowest="1.7",
     modules={
         "mlserver.batching.adaptive": _batches,
         "mlserver.handlers.dataplane": _requests,

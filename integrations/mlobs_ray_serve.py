@@ -87,7 +87,8 @@ def _handles(hooks: Hooks) -> None:
 def _batches(hooks: Hooks) -> None:
     """Each request of a batch remembers who waits; without that, all batches run in the context of the first request."""
     queue = sys.modules["ray.serve.batching"]._BatchQueue  # noqa: SLF001 - there is no public door
-    put, process = queue.put, queue._process_batch_inner  # noqa: SLF001 - likewise
+    name = "_process_batch_inner" if hasattr(queue, "_process_batch_inner") else "_process_batch"  # older ones
+    put, process = queue.put, getattr(queue, name)
 
     @functools.wraps(put)
     def put_and_remember(self: Any, request: Any) -> Any:  # noqa: ANN401 - as Ray has it
@@ -106,13 +107,13 @@ def _batches(hooks: Hooks) -> None:
             return await process(self, func, batch)
 
     hooks.replace(queue, "put", put_and_remember)
-    hooks.replace(queue, "_process_batch_inner", process_for)
+    hooks.replace(queue, name, process_for)
 
 
 integration = Integration(
     name="ray-serve",
     distribution="ray",
-    lowest="2.50",
+    lowest="2.55",
     modules={
         "ray.serve._private.default_impl": _handles,
         "ray.serve._private.replica": _replicas,

@@ -62,7 +62,7 @@ def test_a_block_under_headers(
     assert parents(telemetry) == [CALLER]
 
 
-@pytest.mark.parametrize("headers", [{}, {"host": "here"}, {"traceparent": "nonsense"}, {"traceparent": None}])
+@pytest.mark.parametrize("headers", [{}, {"host": "here"}, {"traceparent": "nonsense"}, {"traceparent": None}, {"ключ": "☃"}])
 def test_headers_that_name_no_span(
     headers: dict[str, Any], telemetry: Telemetry, predict: Callable[[Any], float], patches: Patches
 ) -> None:
@@ -73,9 +73,7 @@ def test_headers_that_name_no_span(
     assert sum(told.calls(telemetry).values()) == 1
 
 
-def test_a_span_that_is_current_stays(
-    telemetry: Telemetry, predict: Callable[[Any], float], patches: Patches
-) -> None:
+def test_a_span_that_is_current_stays(telemetry: Telemetry, predict: Callable[[Any], float], patches: Patches) -> None:
     """Where something traces the request, its span is over the prediction; and after uninstrumenting nothing is read."""
     with TracerProvider().get_tracer("theirs").start_as_current_span("request") as request, patches.under(HEADERS):
         predict([1.0])

@@ -75,9 +75,7 @@ class Started:
     def ask(self, path: str, body: Any = None, headers: dict[str, str] | None = None) -> Answer:
         """One request; a POST where there is a body."""
         data = None if body is None else json.dumps(body).encode()
-        request = urllib.request.Request(
-            self.url + path, data, {"Content-Type": "application/json", **(headers or {})}
-        )
+        request = urllib.request.Request(self.url + path, data, {"Content-Type": "application/json", **(headers or {})})
         try:
             with urllib.request.urlopen(request, timeout=60) as response:
                 return _answer(response.status, response.headers, response.read())
@@ -159,7 +157,9 @@ def _summed(sink: Sink, name: str, *keys: str) -> Counter[tuple[str, ...]]:
             continue
         for point in [*metric.histogram.data_points, *metric.sum.data_points]:
             of = {pair.key: pair.value.string_value for pair in point.attributes}
-            found[tuple(of.get(key, "") for key in keys)] += int(point.count if hasattr(point, "count") else point.as_int or point.as_double)
+            found[tuple(of.get(key, "") for key in keys)] += int(
+                point.count if hasattr(point, "count") else point.as_int or point.as_double
+            )
     return +found
 
 
@@ -192,7 +192,7 @@ def seen(sink: Sink, name: str, **attributes: str) -> dict[str, float]:
 
 
 def failures(sink: Sink) -> Counter[tuple[str, ...]]:
-    """mlobs' own errors, of which there should be none."""
+    """Errors of mlobs' own, of which there should be none."""
     return _summed(sink, "mlobs.sdk.errors", "reason")
 
 

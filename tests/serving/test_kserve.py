@@ -12,13 +12,26 @@ import numpy as np
 import pytest
 from sklearn.linear_model import LinearRegression
 from tests import told
-from tests.serving.started import EXAMPLES, KEY, Started, caller, calls, failures, free_ports, parents, rows, stages, started
+from tests.serving.started import (
+    EXAMPLES,
+    KEY,
+    Started,
+    caller,
+    calls,
+    failures,
+    free_ports,
+    parents,
+    rows,
+    stages,
+    started,
+)
 from tests.sink import Sink
 
 import mlobs
 from mlobs.testing import Telemetry
 
 kserve = pytest.importorskip("kserve")
+Base: Any = kserve.Model
 
 HERE = EXAMPLES / "kserve"
 V1, V2 = "/v1/models/flats:predict", "/v2/models/flats/infer"
@@ -112,13 +125,13 @@ def _hooked() -> Iterator[None]:
 MODEL = LinearRegression().fit([[1.0, 1.0], [2.0, 1.0], [3.0, 2.0]], [1.0, 2.0, 3.0])
 
 
-class Kind(kserve.Model):  # type: ignore[misc]
+class Kind(Base):  # type: ignore[misc]
     def predict(self, payload: Any, headers: Any = None) -> Any:
         """Its own words."""
         return {"predictions": MODEL.predict(payload["instances"]).tolist()}
 
 
-class Soon(kserve.Model):  # type: ignore[misc]
+class Soon(Base):  # type: ignore[misc]
     async def preprocess(self, payload: Any, headers: Any = None) -> Any:
         return {"instances": payload["raw"]}
 
@@ -137,7 +150,7 @@ class Sooner(Soon):
         return super().postprocess(result, headers)
 
 
-class Tensors(kserve.Model):  # type: ignore[misc]
+class Tensors(Base):  # type: ignore[misc]
     def predict(self, payload: Any, headers: Any = None) -> Any:
         return kserve.InferResponse("1", self.name, [kserve.InferOutput("y", [2], "FP64", data=[0.5, 1.5])])
 

@@ -30,12 +30,11 @@ from tests.sink import Sink
 import mlobs
 from mlobs.testing import Telemetry
 
-ray = pytest.importorskip("ray")
 serve = pytest.importorskip("ray.serve")
-
-from ray.serve import context
-from ray.serve._private import common, config, default_impl, replica
-from ray.serve.batching import _BatchQueue
+context, batching = (pytest.importorskip(f"ray.serve.{name}") for name in ("context", "batching"))
+common, config, default_impl, replica = (
+    pytest.importorskip(f"ray.serve._private.{name}") for name in ("common", "config", "default_impl", "replica")
+)
 
 FLAT, PRICE = [50.0, 2.0], 600.0
 DRIVER = Path(__file__).parent / "ray_driver.py"
@@ -46,18 +45,21 @@ def server(sink: Sink, tmp_path: Path) -> Iterator[Started]:
     """A cluster of its own with the example, whose replicas export once an hour, or when they are taken down."""
     [port] = free_ports(1)
     # Ray keeps sockets there, whose paths must be short
-    with tempfile.TemporaryDirectory("", "r", "/tmp", ignore_cleanup_errors=True) as short, started(
-        sink,
-        tmp_path,
-        EXAMPLES / "ray-serve",
-        [str(DRIVER), str(port)],
-        port=port,
-        ready="/front/docs",
-        RAY_USAGE_STATS_ENABLED="0",
-        OTEL_METRIC_EXPORT_INTERVAL="3600000",
-        MLOBS_TICKET_KEYS=KEY,
-        RAY_TMPDIR=short,
-    ) as running:
+    with (
+        tempfile.TemporaryDirectory("", "r", "/tmp", ignore_cleanup_errors=True) as short,
+        started(
+            sink,
+            tmp_path,
+            EXAMPLES / "ray-serve",
+            [str(DRIVER), str(port)],
+            port=port,
+            ready="/front/docs",
+            RAY_USAGE_STATS_ENABLED="0",
+            OTEL_METRIC_EXPORT_INTERVAL="3600000",
+            MLOBS_TICKET_KEYS=KEY,
+            RAY_TMPDIR=short,
+        ) as running,
+    ):
         yield running
 
 
@@ -112,7 +114,7 @@ def ask(*batches: list[Any], before: Any = None) -> list[Any]:
 
     async def main() -> list[Any]:
         class Flats:
-            @serve.batch(max_batch_size=2, batch_wait_timeout_s=1.0)  # type: ignore[untyped-decorator]
+            @serve.batch(max_batch_size=2, batch_wait_timeout_s=1.0)
             async def price(self, flats: list[Any]) -> list[float]:
                 return MODEL.predict(flats).tolist()  # type: ignore[no-any-return]
 
@@ -148,8 +150,8 @@ PLACES = [
     (replica.UserCallableWrapper, "call_user_method"),
     (replica.UserCallableWrapper, "call_destructor"),
     (default_impl, "get_request_metadata"),
-    (_BatchQueue, "put"),
-    (_BatchQueue, "_process_batch_inner"),
+    (batching._BatchQueue, "put"),
+    (batching._BatchQueue, "_process_batch_inner"),
 ]
 
 

@@ -128,7 +128,7 @@ class Requests:
             if self._propagate is None:
                 self._prepare()
             propagator, names, _ = self._wanted()
-            pairs = [(name.lower().encode("latin-1"), str(value).encode("latin-1")) for name, value in headers.items()]
+            pairs = [(_latin(name).lower(), _latin(value)) for name, value in headers.items()]
             if propagator is None or names.isdisjoint([name for name, _ in pairs]):
                 return None
             return _extract(propagator, pairs, _IN_SCOPE)
@@ -196,6 +196,11 @@ def _extract(propagator: TextMapPropagator, carrier: Any, getter: Getter[Any]) -
 def _variable(name: str) -> str:
     """A header's name in a WSGI environ."""
     return "HTTP_" + name.upper().replace("-", "_")
+
+
+def _latin(text: object) -> bytes:
+    """A header's name or value as ASGI has it."""
+    return str(text).encode("latin-1", "replace")
 
 
 class _Asked(Getter[Any]):
