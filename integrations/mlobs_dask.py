@@ -25,14 +25,12 @@ class _Worker:
 
 def _arrive(names: Any) -> Any:  # noqa: ANN401 - a WorkerPlugin
     """Run where the plugin arrives. It is pickled by value: a worker may be without mlobs."""
+    from importlib import import_module
+
     try:
-        from mlobs_dask import plugin
-
-        return plugin(*names)
+        return import_module("mlobs_dask").plugin(*names)
     except Exception:  # noqa: BLE001 - not installed, or another version: the worker works all the same
-        from distributed import WorkerPlugin
-
-        return WorkerPlugin()
+        return import_module("distributed").WorkerPlugin()
 
 
 def plugin(*names: str) -> Any:  # noqa: ANN401 - a WorkerPlugin, whose module is not imported here

@@ -19,11 +19,11 @@ if TYPE_CHECKING:
 
 def _arrive(command: Any, names: Any) -> Any:  # noqa: ANN401 - whatever Spark sends
     """Run where a function arrives, once a task. It is pickled by value: a worker may be without mlobs."""
-    try:
-        from mlobs_spark import arrived
-    except Exception:  # noqa: BLE001 - not installed, or another version: the function works all the same
-        return command
-    arrived(names)
+    from contextlib import suppress
+    from importlib import import_module
+
+    with suppress(Exception):  # not installed, or another version: the function works all the same
+        import_module("mlobs_spark").arrived(names)
     return command
 
 

@@ -17,7 +17,7 @@ mlobs.instrument()  # before the first function is sent to executors
 spark = SparkSession.builder.appName("flats").getOrCreate()
 spark.sparkContext.setLogLevel("ERROR")
 
-flats = spark.range(0, 20_000, 1, 4).selectExpr("20.0 + id % 180 as area", "1 + id % 5 as rooms")
+flats = spark.range(0, 20_000, 1, 2).selectExpr("20.0 + id % 180 as area", "1 + id % 5 as rooms")
 sample = flats.limit(500).toPandas()
 model = LinearRegression().fit(sample, 3_000 * sample["area"] + 10_000 * sample["rooms"])
 

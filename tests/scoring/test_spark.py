@@ -34,6 +34,7 @@ SMALL = {
     "spark.sql.execution.arrow.maxRecordsPerBatch": "100",
     "spark.sql.shuffle.partitions": "2",
     "spark.ui.enabled": "false",
+    "spark.ui.showConsoleProgress": "false",
 }
 TWICE = "spark.task.maxFailures"
 
@@ -69,6 +70,7 @@ def engine() -> Iterator[Engine]:
         patch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", sink.url)
         patch.setenv("OTEL_METRIC_EXPORT_INTERVAL", "1000")
         patch.setenv("PYSPARK_PYTHON", sys.executable)
+        patch.setenv("SPARK_LOCAL_IP", "127.0.0.1")
         mlobs.instrument("sklearn", "spark")
         spark = SparkSession.builder.master("local[2,2]").config(map=SMALL).getOrCreate()
         spark.sparkContext.setLogLevel("OFF")
@@ -370,7 +372,7 @@ def test_an_empty_frame_has_no_profile(engine: Engine) -> None:
 
 @pytest.mark.parametrize(
     ("master", "more"),
-    [("local[2]", ""), ("local-cluster[2,1,1024]", "--conf spark.python.worker.reuse=false")],
+    [("local[2]", ""), ("local-cluster[1,1,1024]", "--conf spark.python.worker.reuse=false")],
     ids=["local", "executors"],
 )
 def test_the_example_runs(sink: Sink, tmp_path: Path, master: str, more: str) -> None:
@@ -380,6 +382,7 @@ def test_the_example_runs(sink: Sink, tmp_path: Path, master: str, more: str) ->
         **os.environ,
         "OTEL_EXPORTER_OTLP_ENDPOINT": sink.url,
         "PYSPARK_PYTHON": sys.executable,
+        "SPARK_LOCAL_IP": "127.0.0.1",
         "PYSPARK_SUBMIT_ARGS": f"--master {master} {settings} {more} pyspark-shell",
     }
     command = [sys.executable, str(EXAMPLE / "score.py")]
