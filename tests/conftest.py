@@ -15,6 +15,7 @@ from mlobs.api import runtime
 EXPECTED = {
     "could not import 'torch'": "nox -s frameworks",
     "could not import 'distributed'": "where Dask is installed",
+    "could not import 'azureml_inference_server_http'": "nox -s azureml",
     "could not import 'pyspark'": "where Spark is installed",
     "needs an NVIDIA GPU": "wherever there is one",
     "needs a free-threaded Python": "nowhere yet: no dependency of ours was tried on one",

@@ -97,10 +97,14 @@ def test_a_lazy_polars_frame_counts_when_it_is_collected(observed: Any, telemetr
 
 def test_polars_streams_in_pieces_from_threads_of_its_own(observed: Any, telemetry: Telemetry) -> None:
     """With `streamable` as many calls as there are pieces; every row counts once."""
-    lazy = polars().lazy().map_batches(
-        lambda f: f.with_columns(score=pl.Series(observed(f))),
-        schema={"age": pl.Float64, "income": pl.Float64, "score": pl.Float64},
-        streamable=True,
+    lazy = (
+        polars()
+        .lazy()
+        .map_batches(
+            lambda f: f.with_columns(score=pl.Series(observed(f))),
+            schema={"age": pl.Float64, "income": pl.Float64, "score": pl.Float64},
+            streamable=True,
+        )
     )
     scored = lazy.collect(engine="streaming").sort("age")
     np.testing.assert_array_equal(scored["score"].to_numpy(), EXPECTED)
