@@ -88,6 +88,10 @@ def serving(sink: Sink, folder: Path, port: int, *command: str, log: Path, **env
         try:
             yield Server(process, port, log)
         finally:
+            if process.poll() is None:  # a test has failed: workers in groups of their own end with their server only
+                process.send_signal(signal.SIGINT)
+                with suppress(subprocess.TimeoutExpired):
+                    process.wait(20)
             with suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGKILL)
             process.wait()
