@@ -62,7 +62,9 @@ def test_a_block_under_headers(
     assert parents(telemetry) == [CALLER]
 
 
-@pytest.mark.parametrize("headers", [{}, {"host": "here"}, {"traceparent": "nonsense"}, {"traceparent": None}, {"ключ": "☃"}])
+@pytest.mark.parametrize(
+    "headers", [{}, {"host": "here"}, {"traceparent": "nonsense"}, {"traceparent": None}, {"ключ": "☃"}]
+)
 def test_headers_that_name_no_span(
     headers: dict[str, Any], telemetry: Telemetry, predict: Callable[[Any], float], patches: Patches
 ) -> None:
