@@ -125,12 +125,10 @@ def _nothing(_: Any) -> None:  # noqa: ANN401 - an answer
 
 def _identity(model: Any) -> Named | None:  # noqa: ANN401 - a sentence transformer
     """Where its transformer came from."""
-    from mlobs_torch import identity
-
     parts: Sequence[Any] = [model, *model.children()]
     for part in parts:
         for inner in (getattr(part, "auto_model", None), getattr(part, "model", None)):
-            found = identity(inner)
+            found = Named.hub(inner)
             if found is not None:
                 return found
     return None

@@ -63,7 +63,7 @@ def _reading(torch: Any) -> Reading:  # noqa: ANN401 - a module
         operation="forward",
         inputs=_inputs,
         answer=_answer,
-        identity=identity,
+        identity=Named.hub,
         serving=serving,
         # itself, and no function of ours: a pickle by value refers to it
         unless=torch.compiler.is_dynamo_compiling,
@@ -100,18 +100,6 @@ def _answer(answer: Any) -> Any:  # noqa: ANN401 - whatever a module returns
         return answer
     logits = getattr(answer, "logits", None)
     return logits if logits is not None and len(logits.shape) == _TABLE else None
-
-
-def identity(module: Any) -> Named | None:  # noqa: ANN401 - a torch.nn.Module
-    """Where a model of transformers came from: the hub's name and commit, or the folder."""
-    config = getattr(module, "config", None)
-    path = getattr(config, "name_or_path", None)
-    if not isinstance(path, str) or not path:
-        return None
-    commit = getattr(config, "_commit_hash", None)
-    local = path.count("/") > 1 or path.startswith((".", os.sep)) or "\\" in path or os.path.exists(path)  # noqa: PTH110 - a string of somebody's
-    name = os.path.basename(os.path.normpath(path)) if local else path  # noqa: PTH119 - likewise
-    return Named(name, commit if isinstance(commit, str) else None)
 
 
 # ── the GPU ─────────────────────────────────────────────────────────────────────────────────────────────────────────

@@ -42,7 +42,7 @@ def _generation(hooks: Hooks) -> None:
     reading = Reading(
         inputs=_prompts,
         answer=_lengths,
-        identity=_identity,
+        identity=Named.hub,
         unless=sys.modules["torch"].compiler.is_dynamo_compiling,
     )
 
@@ -180,12 +180,6 @@ def _lengths(_: Any) -> Any:  # noqa: ANN401 - the answer
     return None if written is None else {"output.tokens": written}
 
 
-def _identity(model: Any) -> Named | None:  # noqa: ANN401 - a model
-    from mlobs_torch import identity
-
-    return identity(model)
-
-
 # ── pipelines ───────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
@@ -196,7 +190,7 @@ def _pipelines(hooks: Hooks) -> None:
         inputs=_characters,
         answer=_labels,
         model=lambda pipeline: pipeline.model,
-        identity=_identity,
+        identity=Named.hub,
     )
 
     def each(cls: type) -> None:
@@ -235,7 +229,7 @@ def _iterators(hooks: Hooks) -> None:
         inputs=lambda _: [[]],  # one row, of which nothing is known any more
         answer=_label,
         model=lambda iterator: iterator.infer.__self__.model,
-        identity=_identity,
+        identity=Named.hub,
         serving=lambda iterator: getattr(iterator.infer, "__name__", "") == "postprocess",
     )
     for name in _ITERATORS:

@@ -1,4 +1,4 @@
-"""The contract between mlobs and an integration: what one declares, and what mlobs does for it. Types only.
+"""The contract between mlobs and an integration: what one declares, and what mlobs does for it. Little but types.
 
 An integration is a flat module, found through the entry-point group ``mlobs_integration``; the entry point names an
 `Integration`. Whatever it changes it changes through `Hooks`, so that `mlobs.uninstrument` can put everything back.
@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
+from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
 __all__ = ["Caller", "Hooks", "Integration", "Named", "Reading", "Report"]
@@ -49,6 +50,17 @@ class Named(NamedTuple):
     name: str
     version: str | None = None
     reference: Any = None
+
+    @classmethod
+    def hub(cls, model: object) -> Named | None:
+        """What the ``config`` of a model of transformers says: its name on the hub and the commit, or its folder's name."""
+        config = getattr(model, "config", None)
+        path = getattr(config, "name_or_path", None)
+        if not isinstance(path, str) or not path:
+            return None
+        commit = getattr(config, "_commit_hash", None)
+        local = path.count("/") > 1 or path.startswith((".", os.sep)) or "\\" in path or Path(path).exists()
+        return cls(Path(path).resolve().name if local else path, commit if isinstance(commit, str) else None)
 
 
 class Reading(NamedTuple):

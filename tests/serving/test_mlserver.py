@@ -236,6 +236,19 @@ def test_tensors_are_columns(telemetry: Telemetry) -> None:
     assert told.rows(telemetry) == {("mine", "predict"): 30}
 
 
+def test_the_profile_beside_its_file_is_the_reference(telemetry: Telemetry, tmp_path: Path) -> None:
+    """A file's by its name, a folder's by that of MLServer; where there is none the model has no reference."""
+    rows_seen = np.column_stack([np.arange(100.0), np.ones(100)])
+    reference = mlobs.Profile.build(rows_seen, outputs=MODEL.predict(rows_seen))
+    reference.save(tmp_path / "flats.profile.json")
+    reference.save(tmp_path / "model.profile.json")
+    for name, uri in (("file", tmp_path / "flats.joblib"), ("folder", tmp_path), ("none", tmp_path / "other.joblib")):
+        settings = ModelSettings(name=name, implementation=Runtime, parameters={"uri": str(uri)})
+        asyncio.run(Runtime(settings).predict(request(ROWS)))
+    found = {name: set(verdicts) for name, verdicts in mlobs.drift().items() if verdicts}
+    assert found == {key: {"f0", "f1", "prediction"} for key in ("file", "folder")}
+
+
 def test_errors_pass_through(telemetry: Telemetry) -> None:
     """Whatever predict raises is what the server sees, counted by its type: a wrong shape, no inputs, no method."""
     model = runtime(Runtime)
