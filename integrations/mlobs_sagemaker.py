@@ -129,6 +129,8 @@ def _running(hooks: Hooks, run: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def _role(transformer: Any, func: Any) -> str | None:  # noqa: ANN401 - the toolkit's
+    if getattr(func, "__mlobs__", False):
+        return None  # a decorator names it
     if func == transformer._predict_fn:  # noqa: SLF001 - where the toolkit keeps them
         return "predict"
     if func == transformer._input_fn:  # noqa: SLF001 - likewise
