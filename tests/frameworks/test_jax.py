@@ -18,7 +18,7 @@ from mlobs.columns import LARGE, TracedError, kind_of, read
 from mlobs.testing import Telemetry, capture
 
 jax: Any = pytest.importorskip("jax")
-from jax import numpy as jnp  # noqa: E402 - after it is known to be there
+from jax import numpy as jnp
 
 X = np.random.default_rng(4).normal(size=(8, 3)).astype(np.float32)
 W = np.full((400, 400), 0.01, np.float32)

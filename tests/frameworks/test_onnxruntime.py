@@ -18,8 +18,8 @@ from mlobs.testing import Telemetry, capture
 
 onnx: Any = pytest.importorskip("onnx")
 onnxruntime: Any = pytest.importorskip("onnxruntime")
-from onnx import TensorProto, helper  # noqa: E402 - after it is known to be there
-from onnxruntime.capi import onnxruntime_inference_collection as collection  # noqa: E402 - likewise
+from onnx import TensorProto, helper
+from onnxruntime.capi import onnxruntime_inference_collection as collection
 
 X = np.random.default_rng(4).normal(size=(5, 3)).astype(np.float32)
 METHODS = ("run", "run_async", "run_with_ort_values", "run_with_iobinding")

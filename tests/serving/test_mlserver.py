@@ -37,13 +37,13 @@ from mlobs.testing import Telemetry
 mlserver = pytest.importorskip("mlserver")
 pytest.importorskip("mlserver_sklearn")
 
-from mlserver import MLModel, ModelSettings  # noqa: E402 - where it is installed
-from mlserver.batching import AdaptiveBatcher, BatchedRequests, load_batching  # noqa: E402 - where it is installed
-from mlserver.context import model_context  # noqa: E402 - where it is installed
-from mlserver.handlers import DataPlane  # noqa: E402 - where it is installed
-from mlserver.parallel.dispatcher import Dispatcher  # noqa: E402 - where it is installed
-from mlserver.parallel.worker import Worker  # noqa: E402 - where it is installed
-from mlserver.types import InferenceRequest, InferenceResponse, RequestInput, ResponseOutput  # noqa: E402 - where it is installed
+from mlserver import MLModel, ModelSettings
+from mlserver.batching import AdaptiveBatcher, BatchedRequests, load_batching
+from mlserver.context import model_context
+from mlserver.handlers import DataPlane
+from mlserver.parallel.dispatcher import Dispatcher
+from mlserver.parallel.worker import Worker
+from mlserver.types import InferenceRequest, InferenceResponse, RequestInput, ResponseOutput
 
 INFER = "/v2/models/flats/infer"
 PRICES = [600.0, 950.0]
