@@ -102,7 +102,7 @@ def frameworks(session: nox.Session) -> None:
         "sentence-transformers",
     )
     extras = ",".join(("auto", "mlflow", "profile", "sklearn", *wanted))
-    session.install(f".[{extras}]", "jax", "onnx", "statsmodels", "tensorflow-cpu", *TESTS)
+    session.install(f".[{extras}]", "accelerate", "jax", "onnx", "statsmodels", "tensorflow-cpu", *TESTS)
     if "--benchmark" in session.posargs:
         session.run("python", "benchmarks/integrations.py")
         return

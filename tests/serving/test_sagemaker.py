@@ -180,6 +180,19 @@ def test_a_registered_model_keeps_its_name(telemetry: Telemetry) -> None:
     assert found == {("mine", "9")}
 
 
+@pytest.mark.usefixtures("_hooked")
+def test_a_decorated_handler_keeps_its_name(telemetry: Telemetry) -> None:
+    """A `predict_fn` that is observed already counts once, as what its decorator says."""
+
+    class Decorated(Handlers):
+        @mlobs.observe(model="own", version="2", operation="score")
+        def default_predict_fn(self, data: Any, model: Any) -> Any:
+            return super().default_predict_fn(data, model)
+
+    toolkit.Transformer(Decorated()).transform(BODY, Context(None))
+    assert told.calls(telemetry) == {("own", "score"): 1}
+
+
 def test_uninstrumenting_restores_the_toolkit() -> None:
     """Both methods are the toolkit's own again."""
     places = [(toolkit.Transformer, "transform"), (toolkit.Transformer, "_run_handler_function")]
