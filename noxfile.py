@@ -155,7 +155,9 @@ def _each(session: nox.Session, *files: str) -> None:
     failed = []
     for file in files:
         try:
-            session.run("python", "-m", "pytest", file, *session.posargs)
+            session.run(
+                "python", "-m", "pytest", file, *session.posargs, success_codes=[0, 5]
+            )  # 5: it needs a GPU, say
         except nox.command.CommandFailed:
             failed.append(file)
     if failed:
