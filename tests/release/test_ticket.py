@@ -116,7 +116,7 @@ def test_every_changed_byte_is_refused(ticketer: Ticketer) -> None:
 
 
 def test_every_changed_letter_is_refused(ticketer: Ticketer) -> None:
-    """A ticket with any one letter changed, left out or doubled is damaged: also where base64 itself would not mind."""
+    """A ticket with any one letter changed, left out or doubled is refused: also where base64 itself would not mind."""
     for label in ("a", "ab", "abc"):  # tickets of every length modulo 3
         ticket = ticketer.seal(ONE._replace(label=label))
         assert isinstance(ticketer.open(ticket, NOW), Prediction)
@@ -124,8 +124,9 @@ def test_every_changed_letter_is_refused(ticketer: Ticketer) -> None:
             for other in "AQgw_-+/= .~é\n":
                 if other != letter and not (at in (0, len(ticket) - 1) and other in " \n"):
                     assert ticketer.open(ticket[:at] + other + ticket[at + 1 :], NOW) == "damaged"
-            assert ticketer.open(ticket[:at] + ticket[at + 1 :], NOW) == "damaged"
-            assert ticketer.open(ticket[:at] + letter + ticket[at:], NOW) == "damaged"
+            # of another length the checksum may hold by chance; the seal never does
+            assert ticketer.open(ticket[:at] + ticket[at + 1 :], NOW) in ("damaged", "forged")
+            assert ticketer.open(ticket[:at] + letter + ticket[at:], NOW) in ("damaged", "forged")
 
 
 def test_a_ticket_cut_short_is_damaged(ticketer: Ticketer) -> None:

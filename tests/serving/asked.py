@@ -16,6 +16,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from tests.serving.loopback import heeding
 from tests.sink import Sink
 
 KEYS = "00" * 32
@@ -102,6 +103,7 @@ def serving(sink: Sink, log: Path, folder: Path, ready: str, *command: str, **en
             stderr=output,
             text=True,
             start_new_session=True,
+            preexec_fn=heeding,  # noqa: PLW1509 - one system call, no lock
         )
     server = Server(process, port, log)
     try:

@@ -18,6 +18,11 @@ import httpx
 from tests.sink import Sink
 
 
+def heeding() -> None:
+    """Heed SIGINT again, in a child of a shell that has put everything into its background."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 def free_port() -> int:
     """A port that nobody listens on."""
     with socket.socket() as listening:
@@ -83,7 +88,13 @@ def serving(sink: Sink, folder: Path, port: int, *command: str, log: Path, **env
     }
     with log.open("wb") as output:
         process = subprocess.Popen(
-            command, cwd=folder, env=environment, stdout=output, stderr=output, start_new_session=True
+            command,
+            cwd=folder,
+            env=environment,
+            stdout=output,
+            stderr=output,
+            start_new_session=True,
+            preexec_fn=heeding,  # noqa: PLW1509 - one system call, no lock
         )
         try:
             yield Server(process, port, log)
