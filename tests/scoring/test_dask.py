@@ -196,7 +196,8 @@ def test_bad_input_says_what_is_wrong(engine: Engine) -> None:
 
 
 def _retire(engine: Engine) -> None:
-    engine.client.retire_workers()
+    engine.client.retire_workers()  # the scheduler chooses which; the others end with the cluster
+    engine.client.cluster.close()
 
 
 def _restart(engine: Engine) -> None:
