@@ -195,11 +195,6 @@ def test_bad_input_says_what_is_wrong(engine: Engine) -> None:
 # ── ends ────────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def _retire(engine: Engine) -> None:
-    engine.client.retire_workers()  # the scheduler chooses which; the others end with the cluster
-    engine.client.cluster.close()
-
-
 def _restart(engine: Engine) -> None:
     engine.client.restart()
 
@@ -208,9 +203,31 @@ def _close(engine: Engine) -> None:
     engine.client.cluster.close()
 
 
-@pytest.mark.parametrize("end", [_retire, _restart, _close], ids=lambda end: end.__name__.strip("_"))
+def _counted() -> int:
+    """Rows that this worker has counted."""
+    from mlobs.api import runtime
+
+    runtime.fold()
+    return sum(monitor.rows for monitor in runtime.monitors.values())
+
+
+def test_a_retired_worker_has_sent_everything() -> None:
+    """The scheduler chooses whom it retires; what those have counted arrives, and nothing of the others yet."""
+    with cluster(1) as engine:
+        model = engine.model
+        parts = np.array_split(table(), 8)
+        engine.client.gather([engine.client.submit(model.predict, part, pure=False) for part in parts])
+        counted = engine.client.run(_counted)
+        assert sum(counted.values()) == ROWS
+        retired = set(engine.client.retire_workers())
+        expected = sum(rows_ for address, rows_ in counted.items() if address in retired)
+        assert retired
+        assert engine.sink.wait(lambda sink: rows(sink)["LogisticRegression"] == expected)
+
+
+@pytest.mark.parametrize("end", [_restart, _close], ids=lambda end: end.__name__.strip("_"))
 def test_workers_send_before_they_end(end: Callable[[Engine], None]) -> None:
-    """Workers that are retired, restarted by their nannies or closed with their cluster have sent everything."""
+    """Workers that are restarted by their nannies or closed with their cluster have sent everything."""
     with cluster(1) as engine:
         model = engine.model
         engine.client.gather(
