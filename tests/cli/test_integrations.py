@@ -83,3 +83,11 @@ def test_one_that_breaks_is_told_and_fails(tmp_path: Path, framework: str, told:
     (line,) = [line for line in done.stdout.splitlines() if line.startswith("broken")]
     assert told in line
     assert done.returncode == 1
+
+
+def test_a_name_that_nobody_knows(capsys: pytest.CaptureFixture[str]) -> None:
+    """`--only` of no integration is refused in one line that says which there are."""
+    assert main(["integrations", "--only", "sklaern"]) == 2
+    said = capsys.readouterr().err
+    assert said.count("\n") == 1
+    assert "sklearn" in said

@@ -69,11 +69,11 @@ def _tried(name: str) -> dict[str, Any]:
     """Hook one framework in this process, importing what it waits for."""
     import mlobs
 
-    (before,) = [status for status in mlobs.integrations() if status.name == name]
-    mlobs.instrument(name)
+    before = {status.name: status.waiting for status in mlobs.integrations()}
+    mlobs.instrument(name)  # of a name that nobody knows it says which there are
     problems = []
     with contextlib.redirect_stdout(io.StringIO()):
-        for module in before.waiting:
+        for module in before[name]:
             try:
                 importlib.import_module(module)
             except ModuleNotFoundError:  # of another version, or of an optional part
