@@ -32,7 +32,7 @@ def _package(hooks: Hooks) -> None:
     hooks.subclasses(model, each)
     _files(hooks, model)
     for name in ("train", "cv"):
-        _training(hooks, name)
+        hooks.suppress(sys.modules["catboost.core"], name, also=("catboost",))
 
 
 def _scores(answer: Any) -> Any:  # noqa: ANN401 - an array
@@ -43,15 +43,6 @@ def _scores(answer: Any) -> Any:  # noqa: ANN401 - an array
 def _nothing(answer: object) -> None:
     """Predictions of many submodels are no prediction."""
     del answer
-
-
-def _training(hooks: Hooks, name: str) -> None:
-    """One function under two names: pickle asks for the very object that its name leads to."""
-    home, package = sys.modules["catboost.core"], sys.modules["catboost"]
-    original = vars(home).get(name)
-    hooks.suppress(home, name)
-    if original is not None and vars(package).get(name) is original:
-        hooks.replace(package, name, vars(home)[name])
 
 
 def _files(hooks: Hooks, model: type) -> None:
@@ -67,26 +58,10 @@ def _files(hooks: Hooks, model: type) -> None:
     hooks.replace(model, "load_model", load_and_look)
 
 
-def _scorers(hooks: Hooks) -> None:
-    """Scoring is no serving, where scikit-learn's integration is off, too."""
-    module = sys.modules["sklearn.metrics._scorer"]
-    for name in ("_BaseScorer", "_MultimetricScorer", "_PassthroughScorer"):
-        if hasattr(module, name):
-            hooks.suppress(getattr(module, name), "__call__")
-
-
-def _workers(hooks: Hooks) -> None:
-    """Nor is what the workers of a search or of cross-validation do."""
-    hooks.suppress(sys.modules["sklearn.utils.parallel"]._FuncWrapper, "__call__")  # noqa: SLF001 - there is no public door
-
-
 integration = Integration(
     name="catboost",
     distribution="catboost",
     lowest="1.2",
-    modules={
-        "catboost": _package,
-        "sklearn.metrics._scorer": _scorers,
-        "sklearn.utils.parallel": _workers,
-    },
+    modules={"catboost": _package},
+    shares={"sklearn": ("sklearn.metrics._scorer", "sklearn.utils.parallel")},  # its searches may score these models
 )

@@ -75,20 +75,8 @@ def _traced() -> bool:
 def _models(hooks: Hooks) -> None:
     """The methods stand in the backend's trainer, above the model, and in what users override."""
     base = sys.modules["keras.src.models.model"].Model
-    seen: weakref.WeakSet[type] = weakref.WeakSet((object,))
     reading = Reading(inputs=_given, identity=_named)
-
-    def each(cls: type) -> None:
-        for owner in cls.__mro__:
-            if owner in seen:
-                continue
-            seen.add(owner)
-            for name in _PREDICT:
-                hooks.observe(owner, name, reading)
-            for name in _TRAIN:
-                hooks.suppress(owner, name)
-
-    hooks.subclasses(base, each)
+    hooks.methods(base, _PREDICT, _TRAIN, reading)
     called = reading._replace(operation="call", when=_predicts, unless=_traced)
     hooks.observe(base, "__call__", called, inherited=True)
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import functools
 import os
 import sys
-import weakref
 from typing import TYPE_CHECKING, Any, Final
 
 from mlobs.integration import Integration, Reading
@@ -22,9 +21,10 @@ def _package(hooks: Hooks) -> None:
     _boosters(hooks, package.Booster)
     model = getattr(package, "LGBMModel", None)
     if model is not None:
-        _estimators(hooks, model)
+        # where scikit-learn's integration is on, it has hooked them already, and they are left to it
+        hooks.methods(model, _PREDICT, _QUIET)
     for name in ("train", "cv"):
-        _training(hooks, name)
+        hooks.suppress(sys.modules["lightgbm.engine"], name, also=("lightgbm", "lightgbm.sklearn"))
 
 
 def _boosters(hooks: Hooks, booster: type) -> None:
@@ -46,34 +46,6 @@ def _rows(booster: object, data: object = None, *args: object, **kwargs: object)
     return None if isinstance(data, (str, os.PathLike)) else data
 
 
-def _estimators(hooks: Hooks, base: type) -> None:
-    """Where scikit-learn's integration is on, it has hooked them already, and they are left to it."""
-    seen: weakref.WeakSet[type] = weakref.WeakSet((object,))
-
-    def each(cls: type) -> None:
-        for owner in cls.__mro__:
-            if owner in seen:
-                continue
-            seen.add(owner)
-            for name in _PREDICT:
-                hooks.observe(owner, name)
-            for name in _QUIET:
-                hooks.suppress(owner, name)
-
-    hooks.subclasses(base, each)
-
-
-def _training(hooks: Hooks, name: str) -> None:
-    """One function under several names: pickle asks for the very object that its name leads to."""
-    home = sys.modules["lightgbm.engine"]
-    original = vars(home).get(name)
-    hooks.suppress(home, name)
-    for other in ("lightgbm", "lightgbm.sklearn"):
-        module = sys.modules.get(other)
-        if original is not None and module is not None and vars(module).get(name) is original:
-            hooks.replace(module, name, vars(home)[name])
-
-
 def _files(hooks: Hooks, booster: Any) -> None:  # noqa: ANN401 - its __init__ is looked at
     """A model that was read from a file has the profile that lies beside it."""
     init = booster.__init__
@@ -88,26 +60,10 @@ def _files(hooks: Hooks, booster: Any) -> None:  # noqa: ANN401 - its __init__ i
     hooks.replace(booster, "__init__", init_and_look)
 
 
-def _scorers(hooks: Hooks) -> None:
-    """Scoring is no serving, where scikit-learn's integration is off, too."""
-    module = sys.modules["sklearn.metrics._scorer"]
-    for name in ("_BaseScorer", "_MultimetricScorer", "_PassthroughScorer"):
-        if hasattr(module, name):
-            hooks.suppress(getattr(module, name), "__call__")
-
-
-def _workers(hooks: Hooks) -> None:
-    """Nor is what the workers of a search or of cross-validation do."""
-    hooks.suppress(sys.modules["sklearn.utils.parallel"]._FuncWrapper, "__call__")  # noqa: SLF001 - there is no public door
-
-
 integration = Integration(
     name="lightgbm",
     distribution="lightgbm",
     lowest="4.0",
-    modules={
-        "lightgbm": _package,
-        "sklearn.metrics._scorer": _scorers,
-        "sklearn.utils.parallel": _workers,
-    },
+    modules={"lightgbm": _package},
+    shares={"sklearn": ("sklearn.metrics._scorer", "sklearn.utils.parallel")},  # its searches may score these models
 )

@@ -6,7 +6,7 @@ import functools
 import inspect
 import pickle
 import sys
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, nullcontext, suppress
 from contextvars import ContextVar
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -79,14 +79,10 @@ def _batches(hooks: Hooks) -> None:
     @functools.wraps(merge)
     def merge_and_remember(self: Any) -> Any:  # noqa: ANN401 - as MLServer has it
         request = merge(self)
-        try:
+        with hooks.guarded(), suppress(KeyError):  # requests that came before the hooks
             callers = [waiting[id(one)] for one in self.inference_requests.values()]
             sizes = list(self._minibatch_sizes.values())
             merged[id(request)] = callers, (sizes if len(sizes) == len(callers) else None)
-        except KeyError:
-            pass  # requests that came before the hooks
-        except Exception as error:  # noqa: BLE001 - ours
-            hooks.error("mlserver batch", error)
         return request
 
     def serve(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -124,11 +120,9 @@ def _dispatcher(hooks: Hooks) -> None:
 
     @functools.wraps(dispatch)
     async def dispatch_and_tell(self: Any, request_message: Any) -> Any:  # noqa: ANN401 - as MLServer has it
-        try:
+        with hooks.guarded():  # a variant may not pickle
             batch = _BATCH.get() or ([hooks.caller()], None)
             vars(request_message)[_TOLD] = pickle.dumps(batch)
-        except Exception as error:  # noqa: BLE001 - ours, or a variant that does not pickle
-            hooks.error("mlserver dispatch", error)
         return await dispatch(self, request_message)
 
     hooks.replace(dispatcher, "dispatch_request", dispatch_and_tell)
@@ -139,12 +133,10 @@ def _worker(hooks: Hooks) -> None:
     process = worker._process_request  # noqa: SLF001 - there is no public door
 
     def block(request: Any) -> AbstractContextManager[None]:  # noqa: ANN401 - as MLServer has it
-        try:
+        with hooks.guarded():
             told = vars(request).pop(_TOLD, None)
             if told is not None:
                 return hooks.serving(*pickle.loads(told))  # noqa: S301 - the message itself came out of a pickle
-        except Exception as error:  # noqa: BLE001 - ours
-            hooks.error("mlserver worker", error)
         return nullcontext()
 
     @functools.wraps(process)

@@ -70,15 +70,13 @@ def _handles(hooks: Hooks) -> None:
     @functools.wraps(make)
     def make_with_span(*args: Any, **kwargs: Any) -> Any:  # noqa: ANN401 - as Ray has it
         metadata = make(*args, **kwargs)
-        try:
+        with hooks.guarded():
             from opentelemetry import propagate
 
             headers: dict[str, str] = {}
             propagate.inject(headers)
             if headers:
                 setattr(metadata, _HEADERS, headers)
-        except Exception as error:  # noqa: BLE001 - ours
-            hooks.error("ray serve handle", error)
         return metadata
 
     hooks.replace(module, "get_request_metadata", make_with_span)
@@ -92,10 +90,8 @@ def _batches(hooks: Hooks) -> None:
 
     @functools.wraps(put)
     def put_and_remember(self: Any, request: Any) -> Any:  # noqa: ANN401 - as Ray has it
-        try:
+        with hooks.guarded():
             setattr(request, _CALLER, hooks.caller())
-        except Exception as error:  # noqa: BLE001 - ours
-            hooks.error("ray serve batch", error)
         return put(self, request)
 
     @functools.wraps(process)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 import sys
-import weakref
 from typing import TYPE_CHECKING, Any, Final
 
 from mlobs.integration import Integration
@@ -18,20 +17,7 @@ _FIT: Final = ("fit", "partial_fit", "fit_predict", "fit_transform", "score")
 
 def _estimators(hooks: Hooks) -> None:
     """Hook each method in the class that defines it, mixins included."""
-    base = sys.modules["sklearn.base"].BaseEstimator
-    seen: weakref.WeakSet[type] = weakref.WeakSet((object,))
-
-    def each(cls: type) -> None:
-        for owner in cls.__mro__:
-            if owner in seen:
-                continue
-            seen.add(owner)
-            for name in _PREDICT:
-                hooks.observe(owner, name)
-            for name in _FIT:
-                hooks.suppress(owner, name)
-
-    hooks.subclasses(base, each)
+    hooks.methods(sys.modules["sklearn.base"].BaseEstimator, _PREDICT, _FIT)
 
 
 def _workers(hooks: Hooks) -> None:
@@ -58,10 +44,7 @@ def _files(hooks: Hooks) -> None:
         hooks.loaded(model, filename)
         return model
 
-    hooks.replace(module, "load", load_and_look)
-    package = sys.modules["joblib"]
-    if getattr(package, "load", None) is load:
-        hooks.replace(package, "load", load_and_look)
+    hooks.replace(module, "load", load_and_look, also=("joblib",))
 
 
 integration = Integration(

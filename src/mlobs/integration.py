@@ -11,6 +11,7 @@ import os
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, NamedTuple, Protocol
 
 __all__ = ["Caller", "Hooks", "Integration", "Named", "Reading", "Report"]
@@ -119,14 +120,24 @@ class Hooks(Protocol):
         ``inherited``: one that ``owner`` has from above is observed for it and its subclasses only.
         """
 
-    def suppress(self, owner: Any, name: str) -> None:  # noqa: ANN401 - a class or a module
-        """Count nothing that is predicted inside a method or function: training, scoring, workers of one call."""
+    def suppress(self, owner: Any, name: str, *, also: Sequence[str] = ()) -> None:  # noqa: ANN401 - a class or a module
+        """Count nothing that is predicted inside a method or function: training, scoring, workers of one call.
+
+        ``also`` are as in `replace`.
+        """
+
+    def methods(self, base: type, observed: Sequence[str], suppressed: Sequence[str], reading: Reading = ...) -> None:
+        """Observe and suppress methods of ``base`` and its subclasses, each in the class that defines it, mixins included."""
 
     def subclasses(self, base: type, each: Callable[[type], None]) -> None:
         """Call ``each`` with ``base`` and all its subclasses: those there are, and those there will be."""
 
-    def replace(self, owner: Any, name: str, value: object) -> None:  # noqa: ANN401 - a class or a module
-        """Set an attribute, until `mlobs.uninstrument`."""
+    def replace(self, owner: Any, name: str, value: object, *, also: Sequence[str] = ()) -> None:  # noqa: ANN401 - a class or a module
+        """Set an attribute, until `mlobs.uninstrument`.
+
+        ``also`` are modules that have the same object under the same name: in those that are imported and still do it is
+        set, too, for pickle asks for the very object that its name leads to.
+        """
 
     def loaded(self, model: object, path: str | os.PathLike[str] | object, named: Named | None = None) -> None:
         """A model was read from this file: a profile saved beside it says its name, version and reference.
@@ -187,9 +198,6 @@ class Hooks(Protocol):
     def under(self, headers: Mapping[str, Any]) -> AbstractContextManager[None]:
         """A block that serves a request with these headers: where it runs under no span, it runs under the caller's."""
 
-    def error(self, place: str, error: Exception) -> None:
-        """Count an error of the integration's own, caught where a function that it has replaced went on without it."""
-
 
 class Integration(NamedTuple):
     """One framework.
@@ -201,9 +209,12 @@ class Integration(NamedTuple):
     modules
         what to do once a module of the framework has been imported. Modules nobody imports are never imported, and
         what is done to one that is there already is done at once. An error in here is counted, never raised.
+    shares
+        modules of other integrations, by their names, of which this one needs the hooks where those are off.
     """
 
     name: str
     distribution: str
     lowest: str
     modules: Mapping[str, Callable[[Hooks], None]]
+    shares: Mapping[str, Sequence[str]] = MappingProxyType({})

@@ -113,11 +113,12 @@ def test_an_integrations_own_error_is_counted(
     telemetry: Telemetry, patches: Patches, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It goes no further; in mlobs' own tests it is raised."""
-    with pytest.raises(KeyError):
-        patches.error("some place", KeyError("mine"))
+    with pytest.raises(KeyError), patches.guarded():
+        raise KeyError("mine")
     monkeypatch.setattr(runtime.guard, "strict", False)
-    patches.error("some place", KeyError("mine"))
-    assert runtime.guard.errors["some place"] == 1
+    with patches.guarded():
+        raise KeyError("mine")
+    assert runtime.guard.errors["hook"] == 1
     runtime.guard.errors.clear()
 
 

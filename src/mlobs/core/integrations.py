@@ -12,11 +12,12 @@ from mlobs.core.patching import Patches
 from mlobs.errors import ConfigurationError, MissingDependencyError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from types import ModuleType
 
     from mlobs.core.registry import Registry
     from mlobs.core.runtime import Runtime
-    from mlobs.integration import Integration
+    from mlobs.integration import Hooks, Integration
 
 _GROUP: Final = "mlobs_integration"
 
@@ -120,18 +121,19 @@ class Integrations:
         import wrapt
 
         patches = Patches(self._runtime, self._registry, lambda: tuple(self._on))
+        modules = {**_shared(integration), **integration.modules}
 
         def imported(module: ModuleType) -> None:
             """Never raises: it would fail the import. Takes no lock: a child may be forked while a thread is in here."""
             try:
                 if not patches.over and self._supported(integration):
                     patches.reached.add(module.__name__)
-                    integration.modules[module.__name__](patches)
+                    modules[module.__name__](patches)
             except Exception as error:  # noqa: BLE001 - the framework works all the same
                 patches.failed[module.__name__] = f"{type(error).__name__}: {error}"
                 self._runtime.guard.error(f"integration {integration.name}", error)
 
-        for name in integration.modules:
+        for name in modules:
             wrapt.register_post_import_hook(imported, name)
         return patches
 
@@ -166,10 +168,20 @@ def _installed(integration: Integration) -> None:
         )
 
 
+def _shared(integration: Integration) -> dict[str, Callable[[Hooks], None]]:
+    """The hooks of other integrations that this one needs, too."""
+    found: dict[str, Callable[[Hooks], None]] = {}
+    for name, modules in integration.shares.items():
+        for entry in metadata.entry_points(group=_GROUP, name=name):
+            other: Integration = entry.load()
+            found.update({module: other.modules[module] for module in modules})
+    return found
+
+
 def _missing(integration: Integration) -> str | None:
     """Why the framework cannot be observed."""
     version = _version(integration)
-    first = next(iter(integration.modules))  # the framework's; others may be of what it runs on
+    first = next(iter(integration.modules))
     if version is None and importlib.util.find_spec(first.partition(".")[0]) is None:
         return "is not installed"
     if version is not None and _numbers(version) < _numbers(integration.lowest):

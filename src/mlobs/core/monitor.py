@@ -173,7 +173,7 @@ class Monitor:
     @property
     def ended(self) -> int:
         """Calls that have ended."""
-        return self._ended + self.ring.waiting + len(self.ring.void)
+        return self._ended + self.ring.waiting
 
     # ── the fold: on mlobs' own thread ──────────────────────────────────────────────────────────────────────────────
 
@@ -183,7 +183,6 @@ class Monitor:
         took = drain(ring.took)
         rare = [Record(*record) for record in drain(ring.rare)]
         gpu = self._gpu()
-        self._ended += len(drain(ring.void))
         if not took and not rare and not gpu:
             return 0
         self._ended += len(took) + len(rare)

@@ -6,6 +6,7 @@ import copy
 import functools
 import inspect
 import os
+import sys
 import weakref
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -72,9 +73,27 @@ class Patches:
 
         self._hook(owner, name, make, inherited=inherited)
 
-    def suppress(self, owner: Any, name: str) -> None:  # noqa: ANN401 - a class or a module
+    def suppress(self, owner: Any, name: str, *, also: Sequence[str] = ()) -> None:  # noqa: ANN401 - a class or a module
         """See `mlobs.integration.Hooks`."""
-        self._hook(owner, name, lambda original: Suppressed(original, self._switch))
+        self._hook(owner, name, lambda original: Suppressed(original, self._switch), also=also)
+
+    def methods(
+        self, base: type, observed: Sequence[str], suppressed: Sequence[str], reading: Reading = AS_IT_IS
+    ) -> None:
+        """See `mlobs.integration.Hooks`."""
+        seen: weakref.WeakSet[type] = weakref.WeakSet((object,))
+
+        def each(cls: type) -> None:
+            for owner in cls.__mro__:
+                if owner in seen:
+                    continue
+                seen.add(owner)
+                for name in observed:
+                    self.observe(owner, name, reading)
+                for name in suppressed:
+                    self.suppress(owner, name)
+
+        self.subclasses(base, each)
 
     def subclasses(self, base: type, each: Callable[[type], None]) -> None:
         """See `mlobs.integration.Hooks`."""
@@ -97,9 +116,13 @@ class Patches:
         for cls in _family(base):
             each(cls)
 
-    def replace(self, owner: Any, name: str, value: object) -> None:  # noqa: ANN401 - a class or a module
+    def replace(self, owner: Any, name: str, value: object, *, also: Sequence[str] = ()) -> None:  # noqa: ANN401 - a class or a module
         """See `mlobs.integration.Hooks`."""
         before = vars(owner).get(name, _ABSENT)
+        for other in also:
+            module = sys.modules.get(other)
+            if module is not None and before is not _ABSENT and vars(module).get(name) is before:
+                self.replace(module, name, value)
         setattr(owner, name, value)
         self._changed.append((weakref.ref(owner), name, before, value))
 
@@ -176,10 +199,6 @@ class Patches:
         """See `mlobs.integration.Hooks`."""
         return self._requests.under(headers)
 
-    def error(self, place: str, error: Exception) -> None:
-        """See `mlobs.integration.Hooks`."""
-        self._runtime.guard.error(place, error)
-
     # ── and back ────────────────────────────────────────────────────────────────────────────────────────────────────
 
     def restore(self) -> None:
@@ -217,6 +236,7 @@ class Patches:
         make: Callable[[Callable[..., Any]], Hooked],
         *,
         inherited: bool = False,
+        also: Sequence[str] = (),
     ) -> None:
         found = inspect.getattr_static(owner, name, None) if inherited else vars(owner).get(name)
         held = isinstance(found, (classmethod, staticmethod))
@@ -230,7 +250,7 @@ class Patches:
         stand_in = hooked.stand_in()
         stand_in.__mlobs__ = True  # type: ignore[attr-defined]
         if found is function:
-            self.replace(owner, name, stand_in)
+            self.replace(owner, name, stand_in, also=also)
         elif held:
             self.replace(owner, name, type(found)(stand_in))
         else:

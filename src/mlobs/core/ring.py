@@ -83,7 +83,6 @@ class Ring:
         self.gpu: list[float] = []  # seconds
         self.polled: list[Callable[[], float | None]] = []  # each says its seconds once the GPU is done
         self.rare: list[Any] = []
-        self.void: list[None] = []  # calls that have begun and turned out to be none
         self._calls = calls
         self._limit = min(calls, _AT_FIRST)
         self.brim = max(1, self._limit // 2)
