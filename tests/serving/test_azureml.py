@@ -10,7 +10,8 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
-from tests.serving.asked import CALLER, Server, counted, serving, spans
+from tests.serving.asked import CALLER, Server, serving, spans
+from tests.serving.loopback import counted
 from tests.sink import Sink
 
 pytest.importorskip("azureml_inference_server_http")

@@ -9,7 +9,8 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
-from tests.serving.asked import CALLER, counted, serving, spans
+from tests.serving.asked import CALLER, serving, spans
+from tests.serving.loopback import counted
 from tests.sink import Sink
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
