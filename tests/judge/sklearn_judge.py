@@ -24,12 +24,13 @@ MODULES = [
     "sklearn.ensemble",
     "sklearn.model_selection",
 ]
+OPTIONS = ["-m", "pytest", "-q", "--disable-warnings", "-p", "no:cacheprovider", "-n", "auto", "-rfE"]
 
 
 def run(*words: str) -> tuple[int, str]:
     """The exit status and the output of pytest, both as they come and to be read."""
     quiet = {"OTEL_METRICS_EXPORTER": "none", "OTEL_TRACES_EXPORTER": "none", "PYTHONPATH": str(ROOT)}
-    command = [sys.executable, *"-m pytest -q --disable-warnings -p no:cacheprovider -n auto -rfE".split(), *words]
+    command = [sys.executable, *OPTIONS, *words]
     with tempfile.TemporaryDirectory() as empty:  # not in the repository: its own settings are not scikit-learn's
         process = subprocess.Popen(
             command, env={**os.environ, **quiet}, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, cwd=empty
