@@ -76,7 +76,7 @@ def _reading(torch: Any) -> Reading:  # noqa: ANN401 - a module
 
 def _inputs(module: Any, *args: Any, **kwargs: Any) -> Any:  # noqa: ANN401 - as torch has it
     """The first argument, or all that have names only; of token ids nothing but how many there are."""
-    if getattr(module, "main_input_name", None) == "input_ids":  # of transformers
+    if getattr(type(module), "main_input_name", None) == "input_ids":  # of transformers
         return _tokens(*args, **kwargs)
     if args:
         return args[0]

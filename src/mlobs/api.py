@@ -188,6 +188,7 @@ def configure(
     max_models: int | None = None,
     ring_calls: int | None = None,
     ring_bytes: int | None = None,
+    read_share: float | None = None,
     fold_interval: float | None = None,
     export_timeout: float | None = None,
     flush_timeout: float | None = None,

@@ -36,6 +36,8 @@ def keep(array: Array) -> object:
 def shape(array: Array) -> tuple[int, int]:
     """Rows and values a row, also of a tensor."""
     sizes = tuple(array.shape)
+    if len(sizes) == _TABLE and not getattr(array.dtype, "names", None):
+        return sizes
     size = math.prod(sizes)
     names = getattr(array.dtype, "names", None)
     if names:
@@ -48,12 +50,12 @@ def shape(array: Array) -> tuple[int, int]:
 
 def part(array: Array, step: int) -> Array:
     """A copy of every ``step``-th row."""
-    return array[::step].copy() if shape(array)[0] > 1 else array.copy()
+    return array[::step].copy() if step > 1 and shape(array)[0] > 1 else array.copy()
 
 
 def values(array: Array, step: int) -> Array:
     """A copy of every ``step``-th item."""
-    return array[::step].copy() if array.ndim else array.copy()
+    return array[::step].copy() if step > 1 and array.ndim else array.copy()
 
 
 def alone(features: int | None) -> bool:

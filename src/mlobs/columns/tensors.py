@@ -13,14 +13,14 @@ if TYPE_CHECKING:
 
 
 def _here(tensor: Any) -> Any:  # noqa: ANN401 - a torch.Tensor
-    """The tensor without its graph, if it can be read without waiting for a device."""
+    """The tensor, of its graph nothing, if it can be read without waiting for a device."""
     if not tensor.is_cpu:
         raise UnreadableError(
             f"this tensor is on {tensor.device.type}, and reading it would make the call wait for that device. Give "
             "what is in the CPU's memory: observe(inputs=lambda *args, **kwargs: ...)",
             rows=int(tensor.shape[0]) if len(tensor.shape) > 1 else 1,
         )
-    return tensor.detach()
+    return tensor.detach() if tensor.requires_grad else tensor
 
 
 def _array(tensor: Any) -> NDArray[Any]:  # noqa: ANN401 - a torch.Tensor, detached
@@ -41,12 +41,12 @@ def _keep(tensor: Any) -> object:  # noqa: ANN401 - a torch.Tensor
 
 def _part(tensor: Any, step: int) -> NDArray[Any]:  # noqa: ANN401 - a torch.Tensor
     here = _here(tensor)
-    return _array(here[::step] if arrays.shape(here)[0] > 1 else here)
+    return _array(here[::step] if step > 1 and arrays.shape(here)[0] > 1 else here)
 
 
 def _values(tensor: Any, step: int) -> NDArray[Any]:  # noqa: ANN401 - a torch.Tensor
     here = _here(tensor)
-    return _array(here[::step] if here.ndim else here)
+    return _array(here[::step] if step > 1 and here.ndim else here)
 
 
 TENSOR: Final = Kind(_keep, arrays.shape, _part, arrays.blocks, arrays.rows, _values)

@@ -38,25 +38,34 @@ _HERE: Final = os.path.dirname(__file__)  # noqa: PTH120 - compared with the int
 _FULL: Final = Left("ring_full", -1)
 
 
-def keep(value: object, monitor: Monitor) -> object:
-    """A copy of a call's data for the folder. Raises TracedError where there is no data, but a compiler's stand-in."""
+def keep(value: object, large: Callable[[Any], object]) -> object:
+    """A copy of a call's data for the folder; ``large`` makes it of what is large: a ring's `sample` or `take`.
+
+    Raises TracedError where there is no data, but a compiler's stand-in.
+    """
     if value is None or value is ABSENT:
         return NOTHING
     try:
         kept = kind_of(type(value)).keep(value)
-        return monitor.ring.take(value) if kept is LARGE else kept
+        return large(value) if kept is LARGE else kept
     except TracedError:
         raise
-    except UnreadableError as error:
-        return Left(error.reason, error.rows, str(error))
     except Exception as error:  # noqa: BLE001 - a container that fails when it is looked at
-        return Left("unreadable", 1, f"{name_of(type(value))} raised {name_of(type(error))}")
+        return unread(value, error)
+
+
+def unread(value: object, error: Exception) -> Left:
+    """Stands for data that could not be kept."""
+    if isinstance(error, UnreadableError):
+        return Left(error.reason, error.rows, str(error))
+    of = "" if value is None else f"{name_of(type(value))} raised "
+    return Left("unreadable", 1, of + name_of(type(error)))
 
 
 def _given(answer: object, monitor: Monitor) -> object:
     """The same of an answer, of which there is nothing to keep where it was traced."""
     try:
-        return keep(answer, monitor)
+        return keep(answer, monitor.ring.take)
     except TracedError:
         return NOTHING
 
@@ -182,7 +191,7 @@ class Call:
             if ordinal is None:
                 ordinal = next(monitor.started)
             try:
-                self.kept = keep(where.pick(args, kwargs), monitor)
+                self.kept = keep(where.pick(args, kwargs), monitor.ring.sample)
             except TracedError:
                 self.traced = True
             except Exception as error:  # noqa: BLE001 - the user's inputs=callable

@@ -16,8 +16,7 @@ from opentelemetry import trace
 from mlobs.columns import LARGE, TracedError, kind_of
 from mlobs.core import streams
 from mlobs.core.branches import Branches
-from mlobs.core.call import Call, crowded, failed, keep, read
-from mlobs.core.guard import name_of
+from mlobs.core.call import Call, crowded, failed, keep, read, unread
 from mlobs.core.inside import INSIDE, Variant, hand
 from mlobs.core.monitor import Extra
 from mlobs.core.ring import NOTHING, TRACED, Left
@@ -91,9 +90,9 @@ def _wrap_plain(
     keepers = _Keepers()
     nothing, large, traced = NOTHING, LARGE, TRACED
 
-    def learn(value: object) -> object:
+    def learn(value: object, large: Callable[[Any], object]) -> object:
         """The first value of a type: from now on its keeper is known."""
-        kept = keep(value, monitor)
+        kept = keep(value, large)
         if type(kept) is not Left and len(keepers) < _TYPES:
             keepers[type(value)] = kind_of(type(value)).keep
         return kept
@@ -110,19 +109,20 @@ def _wrap_plain(
             return _rare(function, monitor, tracing, where, args, kwargs, ordinal)
         kept: object
         given: object
+        value: object = None
         try:
             if 0 <= position < len(args):
                 value = args[position]
             else:
                 value = kwargs[name] if name in kwargs else locate(args, kwargs)
             keeper = keepers.get(type(value))
-            kept = learn(value) if keeper is None else keeper(value)
+            kept = learn(value, monitor.ring.sample) if keeper is None else keeper(value)
             if kept is large:
-                kept = keep(value, monitor)
+                kept = monitor.ring.sample(value)
         except TracedError:
             kept = TRACED
         except Exception as error:  # noqa: BLE001 - ours, or a container that fails when it is looked at
-            kept = Left("unreadable", 1, name_of(type(error)))
+            kept = unread(value, error)
         except BaseException as error:  # Ctrl-C while we look: it is the caller's, and the call ends here
             failed(monitor, clock(), 0, -1, nothing, None, error)
             raise
@@ -155,14 +155,14 @@ def _wrap_plain(
                 given = nothing
             else:
                 keeper = keepers.get(type(said))
-                given = learn(said) if keeper is None else keeper(said)
+                given = learn(said, monitor.ring.take) if keeper is None else keeper(said)
                 if given is large:
-                    given = keep(said, monitor)
+                    given = monitor.ring.take(said)
         except TracedError:
             next(monitor.passed)
             return answer
         except Exception as error:  # noqa: BLE001 - ours, or a container that fails when it is looked at
-            given = Left("unreadable", 1, name_of(type(error)))
+            given = unread(said, error)
         except BaseException as error:
             failed(monitor, began, took, cpu, kept, None, error)
             raise

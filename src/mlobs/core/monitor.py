@@ -13,6 +13,7 @@ from mlobs.core.budget import Budget
 from mlobs.core.intake import Intake
 from mlobs.core.ring import Ring, drain
 from mlobs.core.settings import ROWS_BOUNDS
+from mlobs.core.share import Share
 from mlobs.core.work import Work
 from mlobs.otel import names
 from mlobs.otel.histogram import Histogram
@@ -137,6 +138,7 @@ class Monitor:
         self._batch = Histogram(ROWS_BOUNDS)
         self._ended = 0
         self._folded_at = math.inf
+        self._share = Share()
         self.work = Work(self.budget)
         self._alone = -1
         self.features = len(model.inputs.reference) or None
@@ -192,11 +194,13 @@ class Monitor:
         self.work.fold(duration, sampled, drain(ring.pooled), gpu, self._settings)
         self._durations_of(None)[0].add([ns * 1e-9 for ns in took])
         kept = drain(ring.kept)
+        began = time.thread_time()
         self._take(kept)
+        spent = time.thread_time() - began
         self._answers.take(drain(ring.answers))
         ring.release(kept)
         self._fold_rare(rare, after)
-        self._adapt(len(took) + len(rare), now)
+        self._adapt(len(took) + len(rare), spent, now)
         return len(took) + len(rare)
 
     def _gpu(self) -> list[float]:
@@ -281,7 +285,7 @@ class Monitor:
             histogram, _ = self._durations_of(record.extra.failure.type if record.extra.failure else None)
             histogram.exemplify(Exemplar(record.took * 1e-9, time.time_ns(), context.trace_id, context.span_id))
 
-    def _adapt(self, calls: int, now: float) -> None:
+    def _adapt(self, calls: int, spent: float, now: float) -> None:
         """Decide anew what the hot path does every call and what only sometimes."""
         histogram = self._durations_of(None)[0]
         total = int(histogram.counts.sum())
@@ -291,6 +295,8 @@ class Monitor:
         if not self._slow_is_given and total >= 100:
             self.slow = int(max(_SLOW_LEAST, _SLOW_FACTOR * histogram.quantile(0.99)) * 1e9)
         elapsed = now - self._folded_at
+        if elapsed > 0:
+            self.ring.read(self._share.follow(spent, elapsed, self._settings.read_share))
         if elapsed > 0 and self.counts_down and not self.always:
             self.span_every = max(self._span_every, round(calls / elapsed / _SPANS_A_SECOND))
         self._folded_at = now

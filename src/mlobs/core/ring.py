@@ -22,6 +22,10 @@ _CALL: Final = 256
 _OBJECT: Final = 2048
 # A value this large may be taken only in part, even by an empty ring.
 _CALL_SHARE: Final = 4
+# All calls, and by how much one call is further on among them than the last: the golden ratio, of which no period in the
+# traffic is a multiple.
+_ALL: Final = 2**32
+_GOLDEN: Final = 0x9E3779B1
 # Nobody hands over a trillion rows: a container that says so is mistaken.
 _MOST: Final = 2**40
 
@@ -87,7 +91,10 @@ class Ring:
         self._limit = min(calls, _AT_FIRST)
         self.brim = max(1, self._limit // 2)
         self._size = size
+        self._most = size // _CALL_SHARE
         self._used = 0
+        self._read = _ALL  # of as many calls how many are read
+        self._turn = 0
         self._lock = threading.RLock()  # a signal handler may predict while its own thread is in here
         self._wake = wake
 
@@ -96,20 +103,39 @@ class Ring:
         """Calls that have not been folded."""
         return len(self.took) + len(self.rare)
 
+    def read(self, part: float) -> None:
+        """From now on `sample` takes this part of the values, 0 to 1."""
+        self._read = round(part * _ALL)
+
+    def sample(self, value: Any) -> object:  # noqa: ANN401 - any container
+        """`take`, unless only a part of the values is read and this is none of it: then a `Left`."""
+        if self._read < _ALL:
+            self._turn = turn = (self._turn + _GOLDEN) % _ALL
+            if turn >= self._read:
+                rows = sane(kind_of(type(value)).shape(value)[0])
+                # of one dimension it may be one row or many: its reader knows
+                if rows > 1 or len(getattr(value, "shape", (1, 1))) > 1:
+                    return Left("sampled", rows)
+        return self.take(value)
+
     def take(self, value: Any) -> object:  # noqa: ANN401 - any container
         """A copy of a large value, of evenly spaced rows of it, or a `Left`."""
         kind = kind_of(type(value))
-        rows, width = map(sane, kind.shape(value))
-        if not rows:
-            return kind.part(value, 1)
-        each = max(1, width) * 8
+        rows, width = kind.shape(value)
+        if type(rows) is not int or type(width) is not int or not 0 < rows <= _MOST or not 0 < width <= _MOST:
+            rows, width = sane(rows), max(1, sane(width))
+            if not rows:
+                return kind.part(value, 1)
+        size = rows * width * 8
+        step = 1
         with self._lock:
-            allowed = min(self._size // _CALL_SHARE, self._size - self._used)
-            fitting = min(rows, allowed // each)
-            if fitting <= 0:
-                return Left("ring_full", rows)
-            step = -(-rows // fitting)
-            self._used += -(-rows // step) * each
+            if size > self._most or size > self._size - self._used:
+                fitting = min(self._most, self._size - self._used) // (width * 8)
+                if fitting <= 0:
+                    return Left("ring_full", rows)
+                step = -(-rows // fitting)
+                size = -(-rows // step) * width * 8
+            self._used += size
         kept = kind.part(value, step)
         return kept if step == 1 else Part(kept, rows)
 

@@ -50,6 +50,7 @@ class Settings:
     max_models: int = 1000
     ring_calls: int = 65536
     ring_bytes: int = 16 * 2**20
+    read_share: float = 0.02
     ticket_keys: tuple[str, ...] = field(default=(), repr=False)
     ticket_ttl: float = 30 * 86400.0
     outcome_memory: int = 100_000
@@ -74,6 +75,8 @@ class Settings:
         bounds = self.duration_bounds
         if not bounds or list(bounds) != sorted(set(bounds)) or not 0 < bounds[0] < bounds[-1] < float("inf"):
             _refuse("duration_bounds", bounds, "two or more increasing, positive, finite numbers of seconds")
+        if not 0 < self.read_share <= 1:
+            _refuse("read_share", self.read_share, "a share of one core above 0, at most 1")
         if self.slow is not None and not self.slow > 0:
             _refuse("slow", self.slow, "a positive number of seconds, or None to follow the model's own p99")
         for name in (
