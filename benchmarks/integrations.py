@@ -1,14 +1,19 @@
 """What hooking a framework costs its predict calls: bare against `mlobs.instrument()`, in one run.
 
+Each model is made twice. One goes by its class and has no reference, as with no line of code; the other is registered
+with the profile of its training data. Calls follow each other without a pause, and what folding them takes is in the
+figures; four seconds of calls come first, since reading large inputs may take half a second of a core at once, and a
+fiftieth in the long run.
+
 python benchmarks/integrations.py [--json] [--quick]
 """
 
 from __future__ import annotations
 
-import itertools
 import json
 from collections.abc import Callable
 from statistics import median
+from time import perf_counter
 from typing import Any, Final, NamedTuple
 
 import numpy as np
@@ -19,12 +24,15 @@ from sink import Sink
 import mlobs
 
 Call = Callable[[], object]
+Made = tuple[object, Call]  # a model, and what calls it
 
 generator: Final = np.random.default_rng(7)
 X: Final = generator.normal(size=(2_000, 30))
 Y: Final = (X[:, 0] + X[:, 1] > 0).astype(int)
 ROW: Final = X[:1]
 ROWS: Final = X[:32]
+PROFILE: Final = mlobs.Profile.build(X)
+FIRST: Final = 4.0  # seconds of calls before any is timed
 
 
 class Contestant(NamedTuple):
@@ -33,45 +41,45 @@ class Contestant(NamedTuple):
     integration: str
     what: str
     goal: float
-    make: Callable[[], Call]
+    make: Callable[[], Made]
 
 
-def sklearn() -> Call:
+def sklearn() -> Made:
     """Return a pipeline's call."""
     from sklearn.linear_model import LogisticRegression
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import StandardScaler
 
     model = make_pipeline(StandardScaler(), LogisticRegression()).fit(X, Y)
-    return lambda: model.predict_proba(ROW)
+    return model, lambda: model.predict_proba(ROW)
 
 
-def xgboost() -> Call:
+def xgboost() -> Made:
     """Return a classifier's call."""
     import xgboost as xgb
 
     model = xgb.XGBClassifier(n_estimators=50, max_depth=4, n_jobs=1).fit(X, Y)
-    return lambda: model.predict_proba(ROW)
+    return model, lambda: model.predict_proba(ROW)
 
 
-def lightgbm() -> Call:
+def lightgbm() -> Made:
     """Return a booster's call."""
     import lightgbm as lgb
 
     model = lgb.train({"objective": "binary", "verbose": -1, "num_threads": 1}, lgb.Dataset(X, Y), 50)
-    return lambda: model.predict(ROW, num_threads=1)
+    return model, lambda: model.predict(ROW, num_threads=1)
 
 
-def catboost() -> Call:
+def catboost() -> Made:
     """Return a classifier's call."""
     from catboost import CatBoostClassifier
 
     model = CatBoostClassifier(iterations=50, depth=4, verbose=False, thread_count=1, allow_writing_files=False)
     model.fit(X, Y)
-    return lambda: model.predict_proba(ROWS, thread_count=1)
+    return model, lambda: model.predict_proba(ROWS, thread_count=1)
 
 
-def onnxruntime() -> Call:
+def onnxruntime() -> Made:
     """Return a session's call: two dense layers at a batch that takes about as long as the other models."""
     import onnx
     import onnxruntime as ort
@@ -98,10 +106,10 @@ def onnxruntime() -> Call:
     quiet.intra_op_num_threads = 1
     session = ort.InferenceSession(made.SerializeToString(), quiet, providers=["CPUExecutionProvider"])
     batch = np.tile(X, (1, 1))[:512].astype(np.float32)
-    return lambda: session.run(None, {"x": batch})
+    return session, lambda: session.run(None, {"x": batch})
 
 
-def torch() -> Call:
+def torch() -> Made:
     """Return a small network's call at batch 32."""
     import torch as pt
 
@@ -124,15 +132,15 @@ def torch() -> Call:
         with pt.inference_mode():
             return model(batch)
 
-    return call
+    return model, call
 
 
-def keras() -> Call:
+def keras() -> Made:
     """Return a model's predict."""
     import keras as k
 
     model = k.Sequential([k.Input((30,)), k.layers.Dense(64, activation="relu"), k.layers.Dense(1)])
-    return lambda: model.predict(ROWS, verbose=0)
+    return model, lambda: model.predict(ROWS, verbose=0)
 
 
 CONTESTANTS: Final = (
@@ -160,23 +168,29 @@ def switched(integration: str, call: Call, *, on: bool) -> Callable[[int], float
 def measure(found: Contestant, *, quick: bool) -> dict[str, float] | str:
     """µs a call, bare and hooked, or why there are none."""
     try:
-        call = found.make()
+        _, call = found.make()
+        model, judged = found.make()
         mlobs.instrument(found.integration)
     except (ImportError, mlobs.MlobsError) as error:
         return str(error).splitlines()[0]
-    for _ in itertools.repeat(None, 3 if quick else 200):
-        call()
+    mlobs.register(model, name=f"{found.integration}-judged", reference=PROFILE)
+    for each in (call, judged):
+        until = perf_counter() + (0.05 if quick else FIRST)
+        while perf_counter() < until:
+            each()
     laps = {
         "bare": Lap(switched(found.integration, call, on=False)),
-        "mlobs": Lap(switched(found.integration, call, on=True), mlobs.flush),
+        "hooked": Lap(switched(found.integration, call, on=True), mlobs.flush),
+        "judged": Lap(switched(found.integration, judged, on=True), mlobs.flush),
     }
     taken = interleave(laps, rounds=2 if quick else 25, seconds=0.002 if quick else 0.1)
     mlobs.uninstrument(found.integration)
     return {
         "bare_us": median(taken["bare"]) * 1e6,
-        "mlobs_us": median(taken["mlobs"]) * 1e6,
-        "added_us": difference(taken["mlobs"], taken["bare"]) * 1e6,
-        "ratio": ratio(taken["mlobs"], taken["bare"]),
+        "hooked_adds_us": difference(taken["hooked"], taken["bare"]) * 1e6,
+        "hooked_ratio": ratio(taken["hooked"], taken["bare"]),
+        "judged_adds_us": difference(taken["judged"], taken["bare"]) * 1e6,
+        "judged_ratio": ratio(taken["judged"], taken["bare"]),
         "goal": found.goal,
     }
 
@@ -210,7 +224,7 @@ def tables(report: dict[str, Any]) -> str:
         header(report["environment"]),
         table(
             "One call, µs",
-            ["framework", "call", "bare", "hooked", "mlobs adds", "ratio", "goal"],
+            ["framework", "call", "bare", "hooked adds", "ratio", "with a reference", "ratio", "goal"],
             rows,
         ),
     ]

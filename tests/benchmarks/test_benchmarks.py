@@ -125,8 +125,9 @@ def test_integrations_compare_bare_with_hooked() -> None:
     found = report("integrations.py")
     assert "sklearn" in found["integrations"]
     for figures in found["integrations"].values():
-        assert set(figures) == {"bare_us", "mlobs_us", "added_us", "ratio", "goal"}
-        assert figures["ratio"] > 0
+        assert set(figures) == {"bare_us", "hooked_adds_us", "hooked_ratio", "judged_adds_us", "judged_ratio", "goal"}
+        assert figures["hooked_ratio"] > 0
+        assert figures["judged_ratio"] > 0
     assert all(found["absent"].values())
     assert {*found["integrations"], *found["absent"]} >= {
         "xgboost",
