@@ -1,4 +1,4 @@
-"""A server of models as a process of its own, asked over HTTP, and what its processes have told the sink."""
+"""A server of models, loaded by callers that each have a span of their own, and what its processes have told the sink."""
 
 from __future__ import annotations
 
@@ -6,19 +6,17 @@ import json
 import os
 import signal
 import socket
-import subprocess
 import sys
-import threading
-import time
 import urllib.error
 import urllib.request
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from tests.serving import loopback
 from tests.sink import Sink
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
@@ -59,20 +57,10 @@ def free_ports(count: int) -> list[int]:
     return ports
 
 
-class Started:
+class Started(loopback.Server):
     """The process and its address."""
 
-    def __init__(self, process: subprocess.Popen[bytes], url: str, log: Path) -> None:
-        self.process = process
-        self.url = url
-        self._log = log
-
-    @property
-    def said(self) -> str:
-        """What it wrote."""
-        return self._log.read_text("utf-8", "replace")
-
-    def ask(self, path: str, body: Any = None, headers: dict[str, str] | None = None) -> Answer:
+    def request(self, path: str, body: Any = None, headers: dict[str, str] | None = None) -> Answer:
         """One request; a POST where there is a body."""
         data = None if body is None else json.dumps(body).encode()
         request = urllib.request.Request(self.url + path, data, {"Content-Type": "application/json", **(headers or {})})
@@ -86,23 +74,12 @@ class Started:
     def load(self, path: str, bodies: Sequence[Any], callers: Sequence[Caller], threads: int = 4) -> list[Answer]:
         """One request for each body, some at a time."""
         with ThreadPoolExecutor(threads) as pool:
-            return list(pool.map(lambda one: self.ask(path, one[0], one[1].headers), zip(bodies, callers, strict=True)))
-
-    def wait(self, path: str, timeout: float = 240) -> None:
-        """Until it answers 200 there."""
-        pause, until = threading.Event(), time.monotonic() + timeout
-        while time.monotonic() < until:
-            assert self.process.poll() is None, self.said
-            with suppress(OSError):
-                if self.ask(path).status == 200:
-                    return
-            pause.wait(0.1)
-        raise AssertionError(f"no answer within {timeout} s\n{self.said}")
+            each = zip(bodies, callers, strict=True)
+            return list(pool.map(lambda one: self.request(path, one[0], one[1].headers), each))
 
     def stop(self) -> int:
         """As an orchestrator stops it; its exit status."""
-        self.process.send_signal(signal.SIGTERM)
-        return self.process.wait(60)
+        return self.end(signal.SIGTERM)
 
 
 def _answer(status: int, headers: Any, body: bytes) -> Answer:
@@ -118,64 +95,30 @@ def started(
     sink: Sink, folder: Path, cwd: Path, command: Sequence[str], *, port: int, ready: str, **environ: str
 ) -> Iterator[Started]:
     """Python with this command, up and answering at ``ready``."""
+    often = {"OTEL_METRIC_EXPORT_INTERVAL": "500", **environ}
     log = folder / "server.log"
-    with log.open("wb") as output:
-        process = subprocess.Popen(
-            [sys.executable, *command],
-            cwd=cwd,
-            env={
-                **os.environ,
-                "OTEL_EXPORTER_OTLP_ENDPOINT": sink.url,
-                "OTEL_EXPORTER_OTLP_PROTOCOL": "http/protobuf",  # the distro that tests live beside says grpc
-                "OTEL_METRIC_EXPORT_INTERVAL": "500",
-                "OTEL_BSP_SCHEDULE_DELAY": "500",
-                **environ,
-            },
-            stdout=output,
-            stderr=output,
-            start_new_session=True,
-        )
-    try:
-        server = Started(process, f"http://127.0.0.1:{port}", log)
-        server.wait(ready)
-        yield server
-    finally:
-        with suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
+    with loopback.serving(sink, cwd, port, sys.executable, *command, log=log, **often) as server:
+        server.ready(ready, timeout=240)
+        yield Started(server.process, port, log)
 
 
 # ── what it told ────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def _summed(sink: Sink, name: str, *keys: str) -> Counter[tuple[str, ...]]:
-    """A count by these attributes, over all processes."""
-    found: Counter[tuple[str, ...]] = Counter()
-    for metrics in sink.latest().values():
-        metric = metrics.get(name)
-        if metric is None:
-            continue
-        for point in [*metric.histogram.data_points, *metric.sum.data_points]:
-            of = {pair.key: pair.value.string_value for pair in point.attributes}
-            found[tuple(of.get(key, "") for key in keys)] += int(
-                point.count if hasattr(point, "count") else point.as_int or point.as_double
-            )
-    return +found
-
-
 def calls(sink: Sink) -> Counter[tuple[str, ...]]:
     """Calls by model, version, operation and type of error."""
-    return _summed(sink, "mlobs.prediction.duration", "model.name", "model.version", "model.operation", "error.type")
+    keys = ("model.name", "model.version", "model.operation", "error.type")
+    return Counter(loopback.counted(sink, "mlobs.prediction.duration", *keys))
 
 
 def rows(sink: Sink) -> int:
     """Rows of all calls."""
-    return sum(_summed(sink, "mlobs.prediction.rows").values())
+    return sum(loopback.counted(sink, "mlobs.prediction.rows").values())
 
 
 def stages(sink: Sink) -> Counter[tuple[str, ...]]:
     """How many of each stage were told."""
-    return _summed(sink, "mlobs.stage.duration", "stage")
+    return Counter(loopback.counted(sink, "mlobs.stage.duration", "stage"))
 
 
 def seen(sink: Sink, name: str, **attributes: str) -> dict[str, float]:
@@ -193,7 +136,7 @@ def seen(sink: Sink, name: str, **attributes: str) -> dict[str, float]:
 
 def failures(sink: Sink) -> Counter[tuple[str, ...]]:
     """Errors of mlobs' own, of which there should be none."""
-    return _summed(sink, "mlobs.sdk.errors", "reason")
+    return Counter(loopback.counted(sink, "mlobs.sdk.errors", "reason"))
 
 
 def parents(sink: Sink) -> dict[tuple[str, str], list[Any]]:

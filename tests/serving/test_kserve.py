@@ -65,7 +65,7 @@ def test_a_server(server: Started, sink: Sink) -> None:
     callers = [caller() for _ in range(48)]
     bodies = [v2(FLATS) if number % 2 else {"instances": FLATS} for number in range(40)]
     answers = [
-        server.ask(V2 if number % 2 else V1, body, one.headers)
+        server.request(V2 if number % 2 else V1, body, one.headers)
         for number, (body, one) in enumerate(zip(bodies, callers[:40], strict=True))
     ]
     assert [answer.status for answer in answers] == [200] * 40, server.said[-3000:]

@@ -69,7 +69,7 @@ def test_a_cluster(server: Started, sink: Sink) -> None:
     batched = server.load("/flats", [FLAT] * 40, callers[:40], threads=8)
     handled = server.load("/front/price", [FLAT] * 40, callers[40:80], threads=8)
     here = server.load("/front/here", [FLAT] * 20, callers[80:100])
-    failed = [server.ask("/flats", [50.0], one.headers) for one in callers[100:]]
+    failed = [server.request("/flats", [50.0], one.headers) for one in callers[100:]]
     server.stop()
     assert [(answer.status, answer.body) for answer in (*batched, *handled, *here)] == [(200, PRICE)] * 100
     assert [answer.status for answer in failed] == [500] * 4

@@ -82,7 +82,7 @@ def test_every_prediction_of_the_server_counts(server: Started, sink: Sink) -> N
     answers = server.load("/predictions/model", bodies, callers)
     assert [answer.status for answer in answers] == [200] * 12
     assert all(len(answer.body) == len(body) for answer, body in zip(answers, bodies, strict=True))
-    refused = server.ask("/predictions/model", [[1.0, 2.0]])
+    refused = server.request("/predictions/model", [[1.0, 2.0]])
     assert refused.status == 500
     sent = sum(map(len, bodies))
     assert sink.wait(lambda sink: sum(started.calls(sink).values()) == 13), server.said
