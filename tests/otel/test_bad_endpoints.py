@@ -149,7 +149,7 @@ ILLS = {
 @pytest.mark.parametrize("ill", [*ILLS, "is full"])
 def test_no_call_waits_and_no_count_is_lost(ill: str) -> None:
     """Hundreds of calls beside exports that hang; none takes as long, and all arrive, as deltas, when somebody listens."""
-    with ExitStack() as stack:
+    with ExitStack() as late, ExitStack() as stack:
         port, came = stack.enter_context(full() if ill == "is full" else behaving(ILLS[ill]))
         process = subprocess.Popen(
             [sys.executable, "-c", SCRIPT, f"http://127.0.0.1:{port}"],
@@ -159,12 +159,14 @@ def test_no_call_waits_and_no_count_is_lost(ill: str) -> None:
             stderr=subprocess.PIPE,
             text=True,
         )
+        late.enter_context(process)
+        late.callback(process.kill)
         assert process.stdin is not None
         assert process.stdout is not None
         process.stdin.write("0.3\n0.3\n")
         process.stdin.flush()
         answers = [process.stdout.readline().split() for _ in range(2)]
-        assert ill == "is full" or came.is_set()
+        assert ill == "is full" or came.wait(30)
         stack.close()
         with running(port) as sink:
             _, said = process.communicate(timeout=60)

@@ -248,7 +248,7 @@ def test_a_second_sigterm_does_not_wait(sink: Sink) -> None:
 
 def test_a_dead_collector_holds_the_end_no_longer_than_flush_timeout(sink: Sink) -> None:
     """The process dies of SIGTERM all the same, and has said why its counts are lost."""
-    script = "mlobs.configure(flush_timeout=0.5, endpoint='http://127.0.0.1:9'); work(5); say('ready'); wait()"
+    script = "mlobs.configure(flush_timeout=3, endpoint='http://127.0.0.1:9'); work(5); say('ready'); wait()"
     with program(sink, script) as process:
         status, _, err = ended(process)
     assert status == -signal.SIGTERM
