@@ -172,7 +172,7 @@ def test_no_call_waits_and_no_count_is_lost(ill: str) -> None:
             _, said = process.communicate(timeout=60)
     assert process.returncode == 0, said
     calls = [int(count) for count, _ in answers]
-    assert min(calls) > 50
+    assert min(calls) > 10
     assert max(float(worst) for _, worst in answers) < 1  # an export takes up to four seconds here
     assert sink.calls(delta=True) == sum(calls)
     assert said.count("cannot send its metrics") == (ill != "is full")  # there the first try gets through in the end
