@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections import deque
 from typing import TYPE_CHECKING, Any, Final
 
@@ -102,9 +103,15 @@ class Spans:
 
         provider = TracerProvider(resource=self._resource(), shutdown_on_exit=False)
         provider.add_span_processor(Enqueue())
-        self._exporter = self._make_exporter(wanted)
-        self._mine = provider
-        return provider
+        try:
+            self._exporter = self._make_exporter(wanted)
+        except Exception:
+            if threading.main_thread().is_alive():
+                raise
+            self.give_up()  # grpc, for one, cannot be loaded any more
+            tell("no spans are sent: the program ended before their exporter was loaded. End it with mlobs.flush().")
+        self._mine = self._mine or provider
+        return self._mine
 
     def _make_exporter(self, wanted: str) -> SpanExporter | Http:
         if wanted == "console":
