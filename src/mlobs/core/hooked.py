@@ -11,6 +11,7 @@ from __future__ import annotations
 import copy
 import functools
 import inspect
+import weakref
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final
 
@@ -133,6 +134,8 @@ class Method(Hooked):
         self._registry = registry
         self._models: object = None
         self._observed: dict[Identity, Callable[..., Any]] = {}
+        # by the number of an instance: itself, what was known then of all, and its observed function
+        self._recent: dict[int, tuple[weakref.ref[Any], object, object, Callable[..., Any]]] = {}
         self._where = _where(original, reading)
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
@@ -144,7 +147,16 @@ class Method(Hooked):
             return self.original(*args, **kwargs)
         if (self._serving is not None or self._when is not None) and not self._serves(args, kwargs):
             return quietly(self.original, *args, **kwargs)
-        return self._find(args[0])(*args, **kwargs)
+        instance = args[0]
+        found = self._recent.get(id(instance))
+        if (
+            found is None
+            or found[0]() is not instance
+            or found[1] is not self._registry.epoch
+            or found[2] is not self._runtime.models
+        ):
+            return self._find(instance)(*args, **kwargs)
+        return found[3](*args, **kwargs)
 
     def _serves(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> bool:
         """Whether the call is a prediction. Never raises."""
@@ -155,8 +167,9 @@ class Method(Hooked):
             self._runtime.guard.error("hook", error)
             return True
 
-    def _find(self, instance: object) -> Callable[..., Any]:
-        """The original observed under this instance's identity. Never raises."""
+    def _find(self, called: object) -> Callable[..., Any]:
+        """The original observed under the identity of the instance that is called. Never raises."""
+        instance = called
         try:
             if self._runtime.models is not self._models or len(self._observed) > _REMEMBERED:
                 self._observed = {}
@@ -170,10 +183,17 @@ class Method(Hooked):
             found = self._observed.get(identity)
             if found is None:
                 found = self._observed[identity] = self._make(identity, None if known is None else known.profile)
+            self._remember(called, found)
         except Exception as error:  # noqa: BLE001 - ours, or an instance that cannot be called by a name
             self._runtime.guard.error("hook", error)
             return self.original
         return found
+
+    def _remember(self, called: object, found: Callable[..., Any]) -> None:
+        if len(self._recent) > _REMEMBERED:
+            self._recent = {}
+        with suppress(TypeError):  # it takes no weak reference, and is looked up each time
+            self._recent[id(called)] = (weakref.ref(called), self._registry.epoch, self._runtime.models, found)
 
     def _make(self, identity: Identity, profile: Profile | None) -> Callable[..., Any]:
         reading, runtime = self._reading, self._runtime

@@ -57,7 +57,8 @@ class Intake:
     def _part(self, part: Part, rows: list[int]) -> None:
         taken: list[int] = []
         self._observe([part.kept], taken)
-        self._guard.drop("ring_full", part.rows - sum(taken))
+        if part.rows > sum(taken):
+            self._guard.drop("ring_full", part.rows - sum(taken))
         rows.append(part.rows)
 
     def _left(self, left: Left, rows: list[int]) -> None:

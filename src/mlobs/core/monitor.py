@@ -29,9 +29,9 @@ if TYPE_CHECKING:
     from mlobs.core.settings import Settings
 
 _ERROR_TYPES: Final = 50  # a model that raises more kinds of errors has the rest under OpenTelemetry's own "_OTHER"
-_LONG: Final = 200e-6  # seconds; from here on reading the CPU clock on every call is lost in the call itself
-_SAMPLED: Final = 64  # else on one call in so many
-_POOLED: Final = 16  # of those, how many are asked what the process' other threads worked meanwhile
+_LONG: Final = 2e-3  # seconds; from here on reading the CPU clock on every call is lost in the call itself
+_SAMPLED: Final = 64  # else on one call in several, in so many at the most
+_POOLED: Final = 16  # on one call in so many it is asked what the process' other threads worked meanwhile
 _NEVER: Final = 2**62
 _SLOW_FACTOR: Final = 4
 _SLOW_LEAST: Final = 0.005
@@ -290,8 +290,8 @@ class Monitor:
         histogram = self._durations_of(None)[0]
         total = int(histogram.counts.sum())
         if total:
-            self.cpu_every = 1 if histogram.total / total >= _LONG else _SAMPLED
-            self.pool_every = self.cpu_every * _POOLED
+            self.cpu_every = min(_SAMPLED, math.ceil(_LONG * total / histogram.total)) if histogram.total else _SAMPLED
+            self.pool_every = self.cpu_every * max(2, _POOLED // self.cpu_every)
         if not self._slow_is_given and total >= 100:
             self.slow = int(max(_SLOW_LEAST, _SLOW_FACTOR * histogram.quantile(0.99)) * 1e9)
         elapsed = now - self._folded_at

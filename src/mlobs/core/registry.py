@@ -27,6 +27,7 @@ class Registry:
 
     def __init__(self) -> None:
         self._known: dict[int, tuple[weakref.ref[Any], Registration]] = {}
+        self.epoch = object()  # another one whenever more is known
 
     def add(self, thing: object, registration: Registration) -> None:
         """Remember ``thing``. Raises ConfigurationError where it cannot be referred to weakly."""
@@ -44,6 +45,7 @@ class Registry:
             )
             raise ConfigurationError(message) from error
         self._known[key] = (reference, registration)
+        self.epoch = object()
 
     def get(self, thing: object) -> Registration | None:
         """What is known of ``thing``."""

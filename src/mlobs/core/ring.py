@@ -120,24 +120,31 @@ class Ring:
 
     def take(self, value: Any) -> object:  # noqa: ANN401 - any container
         """A copy of a large value, of evenly spaced rows of it, or a `Left`."""
+        if type(value) is np.ndarray and value.nbytes and self._fits(value.nbytes):
+            return value.copy()
         kind = kind_of(type(value))
         rows, width = kind.shape(value)
         if type(rows) is not int or type(width) is not int or not 0 < rows <= _MOST or not 0 < width <= _MOST:
             rows, width = sane(rows), max(1, sane(width))
             if not rows:
                 return kind.part(value, 1)
-        size = rows * width * 8
-        step = 1
+        if self._fits(rows * width * 8):
+            return kind.part(value, 1)
+        with self._lock:
+            fitting = min(rows, min(self._most, self._size - self._used) // (width * 8))
+            if fitting <= 0:
+                return Left("ring_full", rows)
+            step = -(-rows // fitting)
+            self._used += -(-rows // step) * width * 8
+        return Part(kind.part(value, step), rows)
+
+    def _fits(self, size: int) -> bool:
+        """Whether there is room for so many bytes, which are taken then."""
         with self._lock:
             if size > self._most or size > self._size - self._used:
-                fitting = min(self._most, self._size - self._used) // (width * 8)
-                if fitting <= 0:
-                    return Left("ring_full", rows)
-                step = -(-rows // fitting)
-                size = -(-rows // step) * width * 8
+                return False
             self._used += size
-        kept = kind.part(value, step)
-        return kept if step == 1 else Part(kept, rows)
+        return True
 
     def crowded(self) -> tuple[bool, bool]:
         """Called when `brim` is passed: whether new data must be left out, and whether the caller must fold."""

@@ -31,7 +31,11 @@ def watched(function: Callable[..., Any], watch: Watch, report: Report, guard: G
 
     @functools.wraps(function)
     def plain(*args: Any, **kwargs: Any) -> Any:  # noqa: ANN401 - passed on
-        after = begin(args, kwargs)
+        after = None
+        try:
+            after = watch(report, args, kwargs)
+        except Exception as error:  # noqa: BLE001 - the integration's, never the call's
+            guard.error("watch", error)
         answer = function(*args, **kwargs)
         if after is not None:
             end(after, answer)

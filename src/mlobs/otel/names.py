@@ -127,9 +127,9 @@ PREDICTION_CPU_TIME: Final = Instrument(
     "mlobs.prediction.cpu.time",
     "counter",
     "s",
-    "CPU time of the calling thread during calls. Read on every call of a model whose mean call takes 200 µs or more; "
-    "else on one call in 64 and scaled by duration (a ratio estimate). Work of other threads and processes is not in "
-    "it; coroutines have none.",
+    "CPU time of the calling thread during calls. Read on every call of a model whose mean call takes 2 ms or more; "
+    "else on one call in several, 64 at the most, and scaled by duration (a ratio estimate). Work of other threads and "
+    "processes is not in it; coroutines have none.",
     _CALL,
 )
 FEATURE_OBSERVATIONS: Final = Instrument(
