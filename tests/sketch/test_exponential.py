@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import sys
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,7 +13,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from numpy.typing import NDArray
 
-from mlobs.sketch import Exponential
+from mlobs.sketch import Exponential, add_columns
 
 Floats = NDArray[np.float64]
 
@@ -110,3 +111,39 @@ def test_at_least_three_buckets() -> None:
     """Two buckets could not hold every float at a scale that OTLP consumers know."""
     with pytest.raises(ValueError, match="at least 3"):
         Exponential(2)
+
+
+MATRICES = arrays(
+    np.float64,
+    st.tuples(st.integers(0, 40), st.integers(0, 5)),
+    elements=st.floats() | st.floats(0.5, 2) | st.floats(-3, 3) | st.just(0.0),
+)
+
+
+@given(st.lists(MATRICES, max_size=3), SIZES)
+def test_columns_side_by_side_are_as_one_by_one(parts: list[Floats], size: int) -> None:
+    """NaN, infinities, zeros, both signs, sums that overflow: every histogram is what `add` makes of its column."""
+    parts = [part for part in parts if part.shape[1] == parts[0].shape[1]]
+    width = parts[0].shape[1] if parts else 2
+    together = [Exponential(size) for _ in range(width)]
+    alone = [Exponential(size) for _ in range(width)]
+    for part in parts:
+        add_columns(together, part)
+        for made, column in zip(alone, part.T, strict=True):
+            made.add(column)
+    assert [state(made) for made in together] == [state(made) for made in alone]
+    assert [made.total for made in together] == pytest.approx([made.total for made in alone], rel=1e-9, abs=1e290)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float16, np.int64, np.uint8, np.bool_])
+def test_columns_of_every_dtype_and_size(dtype: type) -> None:
+    """More rows than are taken at once, not contiguous; a histogram may have two columns."""
+    rows: Any = np.random.default_rng(3).integers(-3, 100, (300_000, 4)).astype(dtype)[::2, ::-1]
+    one, two, both = Exponential(finest=10), Exponential(finest=10), Exponential(finest=10)
+    add_columns([one, both, two, both], rows)
+    expected = [Exponential(finest=10) for _ in range(3)]
+    for made, columns in zip(expected, ([0], [2], [1, 3]), strict=True):
+        for column in columns:
+            made.add(rows[:, column].astype(np.float64))
+    assert [state(made) for made in (one, two, both)] == [state(made) for made in expected]
+    assert both.total == expected[2].total

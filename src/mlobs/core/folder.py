@@ -53,7 +53,8 @@ class Folder:
         while not self._stopped:
             called = self._wait(self._state.settings.fold_interval)
             if called or time.monotonic() - self._folded > self._state.settings.fold_interval / 2:
-                self.fold()  # else an export has just done it
+                with self._state.turns:
+                    self.fold()  # else an export has just done it
 
     def _wait(self, timeout: float) -> bool:
         try:

@@ -9,7 +9,7 @@ import numpy as np
 
 from mlobs.otel import names
 from mlobs.otel.points import Attributes, Exponential, Numbers, Points
-from mlobs.sketch import CutMatrix, Cuts, Found, numbers
+from mlobs.sketch import CutMatrix, Cuts, Found, add_columns, numbers
 from mlobs.sketch import Exponential as Sketch
 from mlobs.sketch.categories import PRIVATE
 
@@ -200,21 +200,33 @@ class Observations:
             return
         self._rows += block.rows
         labels = block.names if block.names is not None else self.names(block.width)
-        for column, name in enumerate(labels):
-            values, bad = numbers(block.column(column))
-            if bad:
-                continue  # no numbers: without a reference there is nothing to hold them against
-            sketch = self._sketches.get(name)
-            if sketch is None:
-                if len(self._sketches) >= self._limit:
-                    self._guard.drop("feature_limit", block.rows)
-                    continue
-                sketch = self._sketches[name] = Sketch(finest=_FINEST)
-                self._sketch_series[name] = self._attributes.extended((names.FEATURE, name))
-            missing, infinite = sketch.missing, sketch.infinite
-            sketch.add(values)
+        if block.matrix is not None:
+            known = [column for column, name in enumerate(labels) if self._sketch(name, block.rows)]
+            matrix: NDArray[Any] = block.matrix if len(known) == len(labels) else block.matrix[:, known]
+        else:
+            read = [(column, *numbers(block.column(column))) for column in range(block.width)]
+            # what is no number: without a reference there is nothing to hold it against
+            found = [one for one in read if not one[2] and self._sketch(labels[one[0]], block.rows)]
+            known = [column for column, _, _ in found]
+            matrix = np.column_stack([values for _, values, _ in found]) if found else np.empty((block.rows, 0))
+        chosen = [labels[column] for column in known]
+        before = {name: (self._sketches[name].missing, self._sketches[name].infinite) for name in chosen}
+        add_columns([self._sketches[name] for name in chosen], matrix)
+        for name, (missing, infinite) in before.items():
+            sketch = self._sketches[name]
             self.violations[name, "missing"] += sketch.missing - missing
             self.violations[name, "infinite"] += sketch.infinite - infinite
+
+    def _sketch(self, name: str, rows: int) -> bool:
+        """Whether there is a sketch of this name, or may be one from now on; else ``rows`` are left out of it."""
+        if name in self._sketches:
+            return True
+        if len(self._sketches) >= self._limit:
+            self._guard.drop("feature_limit", rows)
+            return False
+        self._sketches[name] = Sketch(finest=_FINEST)
+        self._sketch_series[name] = self._attributes.extended((names.FEATURE, name))
+        return True
 
     def _is_column(self, name: str) -> bool:
         """Whether a name without a reference may be told: a column is in many rows, a key that is data in few."""

@@ -228,7 +228,8 @@ class Pipeline:
     def _export(self, deadline: float) -> Answer:
         settings = self._state.settings
         timeout = settings.export_timeout if not deadline else max(0.05, deadline - time.monotonic())
-        collected = self.collect()
+        with self._state.turns:
+            collected = self.collect()
         answer = Answer(delivered=True)
         if self._exporter is not None:
             answer = self._exporter.export(collected, timeout)

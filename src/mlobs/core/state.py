@@ -13,6 +13,7 @@ from mlobs.core.model import Identity, Model
 from mlobs.core.monitor import Monitor
 from mlobs.core.reports import Reports
 from mlobs.core.settings import Settings, from_environment
+from mlobs.core.turns import Turns
 from mlobs.otel.deltas import Deltas
 from mlobs.otel.points import NO_ATTRIBUTES
 from mlobs.resource import Resources
@@ -43,6 +44,7 @@ class State(ABC):
         self.hands = False  # every model's calls are kept for tickets
         self.lives = 0  # how often this process has begun anew
         self.budget = Budget(lambda: self.monitors.values())  # noqa: PLW0108 - tests put another mapping in its place
+        self.turns = Turns()
         self._begin(forked=False)
 
     def _begin(self, *, forked: bool) -> None:
@@ -50,6 +52,7 @@ class State(ABC):
         self._registering = threading.RLock()  # a signal handler may make the first call while one is decorated
         self.loading = threading.RLock()
         self.counting = threading.RLock()
+        self.turns.renew()
         self.begun = time.time_ns()
         self.forked = forked
         self.held = False  # a task is running whose counts are sent when it has ended well

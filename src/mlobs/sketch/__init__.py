@@ -9,6 +9,7 @@ from mlobs.sketch.confusion import Confusion, OfClass
 from mlobs.sketch.distance import chi_squared, jensen_shannon, ks, psi, wasserstein
 from mlobs.sketch.edges import cut
 from mlobs.sketch.exponential import Buckets, Exponential
+from mlobs.sketch.exponentials import add_columns
 from mlobs.sketch.matrix import CutMatrix
 from mlobs.sketch.noise import (
     Drift,
@@ -39,6 +40,7 @@ __all__ = [
     "Quantiles",
     "Tally",
     "Verdict",
+    "add_columns",
     "benjamini_hochberg",
     "chi_squared",
     "count_values",

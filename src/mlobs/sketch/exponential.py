@@ -79,19 +79,28 @@ class Exponential:
             self.infinite += len(values) - len(finite) - missing
         if not len(finite):
             return
-        self.min = min(self.min, float(finite.min()))
-        self.max = max(self.max, float(finite.max()))
         with np.errstate(over="ignore"):
-            self._sum(float(finite.sum()))
+            total = float(finite.sum())
         above, below = finite[finite > 0], finite[finite < 0]
         self.zero_count += len(finite) - len(above) - len(below)
-        indexes = [_indexes(above), _indexes(-below)]
-        self._widen([(int(side.min()), int(side.max())) if len(side) else None for side in indexes])
-        for side, found in enumerate(indexes):
+        sides = [indexes(above), indexes(-below)]
+        ends = [(int(side.min()), int(side.max())) if len(side) else None for side in sides]
+        self.extend(float(finite.min()), float(finite.max()), total, ends)
+        for side, found in enumerate(sides):
             if len(found):
                 buckets = self._buckets[side]
                 slots = (found >> (FINEST - self.scale)) - buckets.offset
                 np.add(buckets.counts, np.bincount(slots, minlength=len(buckets.counts)), out=buckets.counts)
+
+    def extend(self, least: float, greatest: float, total: float, ends: list[tuple[int, int] | None]) -> None:
+        """Make room for numbers that are about to be counted in `positive` and `negative`.
+
+        ``ends`` are the least and greatest of their `indexes`, of the positive ones and of the negative ones.
+        """
+        self.min = min(self.min, least)
+        self.max = max(self.max, greatest)
+        self._sum(total)
+        self._widen(ends)
 
     def merge(self, other: Exponential) -> None:
         """Add everything another histogram has counted."""
@@ -128,11 +137,20 @@ def _empty() -> Buckets:
     return Buckets(0, np.zeros(0, dtype=np.int64))
 
 
-def _indexes(magnitudes: Floats) -> Indexes:
-    """Bucket index at the finest scale, exact at powers of two: base**i < value ≤ base**(i + 1)."""
+def indexes(magnitudes: Floats) -> Indexes:
+    """Bucket index at the finest scale, exact at powers of two: base**i < value ≤ base**(i + 1); of zero, any number."""
     fraction, exponent = np.frexp(magnitudes)  # fraction in [0.5, 1)
-    within = np.ceil(np.log2(2 * fraction) * 2.0**FINEST).astype(np.int64)
-    return np.asarray((exponent.astype(np.int64) - 1 << FINEST) + within - 1, dtype=np.int64)
+    fraction *= 2
+    with np.errstate(divide="ignore"):
+        np.log2(fraction, out=fraction)
+    fraction *= 2.0**FINEST
+    np.ceil(fraction, out=fraction)
+    # whole numbers far below 2**53: float64 adds them exactly
+    fraction += exponent * 2.0**FINEST
+    with np.errstate(invalid="ignore"):
+        found: Indexes = fraction.astype(np.int64)
+    found -= 2**FINEST + 1
+    return found
 
 
 def _join(one: tuple[int, int] | None, other: tuple[int, int] | None) -> tuple[int, int] | None:
