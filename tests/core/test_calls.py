@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 
 import mlobs
+from mlobs.core.monitor import Monitor
 from mlobs.testing import Telemetry
 
 
@@ -368,3 +369,27 @@ def test_a_class_is_refused_with_the_cure(telemetry: Telemetry) -> None:
     """Decorating a class would break isinstance; the message says what to decorate."""
     with pytest.raises(mlobs.ConfigurationError, match="predict method"):
         mlobs.observe()(dict)
+
+
+def test_a_call_that_begins_and_ends_while_active_ones_are_counted(
+    telemetry: Telemetry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is not taken for one that a forked parent had begun."""
+    predict = mlobs.observe(model="m")(lambda x: 0.5)
+    predict([1.0])
+    begun: Any = Monitor.begun
+    calls = iter([[1.0], [2.0]])
+
+    def looked(monitor: Monitor) -> int:
+        found: int = begun.fget(monitor)
+        for call in calls:
+            predict(call)
+            break
+        return found
+
+    monkeypatch.setattr(Monitor, "begun", property(looked))
+    assert telemetry.total("mlobs.prediction.active") == 0
+    assert telemetry.total("mlobs.prediction.active") == 0
+    monkeypatch.undo()
+    assert telemetry.total("mlobs.prediction.active") == 0
+    assert telemetry.total("mlobs.prediction.duration") == 3

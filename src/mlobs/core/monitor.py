@@ -305,8 +305,8 @@ class Monitor:
 
     def active(self) -> int:
         """Calls that have begun and not ended."""
+        ended = self.ended  # first: a call that begins and ends between the two would seem to have ended without a beginning
         begun = self.begun
-        ended = self.ended
         if ended > begun:  # calls that were running while the process forked end here without having begun here
             self._ended -= ended - begun
             return 0
