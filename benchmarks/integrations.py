@@ -2,8 +2,8 @@
 
 Each model is made twice. One goes by its class and has no reference, as with no line of code; the other is registered
 with the profile of its training data. Calls follow each other without a pause, and what folding them takes is in the
-figures; four seconds of calls come first, since reading large inputs may take half a second of a core at once, and a
-fiftieth in the long run.
+figures; four seconds of calls come first, since reading large inputs may take a tenth of a second of a core at once,
+and a hundredth in the long run.
 
 python benchmarks/integrations.py [--json] [--quick]
 """

@@ -46,9 +46,9 @@ def test_what_is_dear_is_read_in_part(demand: float) -> None:
 
 
 def test_a_burst_is_read_whole_and_a_lull_brings_all_back() -> None:
-    """Half a second of a core is there for what comes once; after a flood everything is read again."""
+    """A tenth of a second of a core is there for what comes once; after a flood everything is read again."""
     share = Share()
-    assert seconds(share, 0.1, 1) == pytest.approx(0.1)
+    assert seconds(share, 0.03, 1) == pytest.approx(0.03)
     assert share.part == 1
     seconds(share, 2.0, 100)
     assert share.part < 0.02

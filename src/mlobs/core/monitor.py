@@ -33,6 +33,7 @@ _LONG: Final = 2e-3  # seconds; from here on reading the CPU clock on every call
 _SAMPLED: Final = 64  # else on one call in several, in so many at the most
 _POOLED: Final = 16  # on one call in so many it is asked what the process' other threads worked meanwhile
 _NEVER: Final = 2**62
+_COPY: Final = 1e-9  # seconds a byte that copying takes a caller, whose caches hold other things
 _SLOW_FACTOR: Final = 4
 _SLOW_LEAST: Final = 0.005
 _SPANS_A_FOLD: Final = 20  # made after the fact, for errors and slow calls
@@ -198,7 +199,7 @@ class Monitor:
         self._take(kept)
         spent = time.thread_time() - began
         self._answers.take(drain(ring.answers))
-        ring.release(kept)
+        spent += ring.release(kept) * _COPY
         self._fold_rare(rare, after)
         self._adapt(len(took) + len(rare), spent, now)
         return len(took) + len(rare)
@@ -305,7 +306,9 @@ class Monitor:
 
     def active(self) -> int:
         """Calls that have begun and not ended."""
-        ended = self.ended  # first: a call that begins and ends between the two would seem to have ended without a beginning
+        ended = (
+            self.ended
+        )  # first: a call that begins and ends between the two would seem to have ended without a beginning
         begun = self.begun
         if ended > begun:  # calls that were running while the process forked end here without having begun here
             self._ended -= ended - begun

@@ -144,6 +144,9 @@ class Ring:
             if size > self._most or size > self._size - self._used:
                 return False
             self._used += size
+            half = self._used > self._size // 2
+        if half:
+            self._wake()
         return True
 
     def crowded(self) -> tuple[bool, bool]:
@@ -151,16 +154,20 @@ class Ring:
         self._wake()
         return self.waiting >= self._limit, self.waiting >= 8 * self._limit
 
-    def release(self, kept: Sequence[Any]) -> None:
-        """What was kept has been folded: its room is free again, and as many like it may be kept as fit."""
+    def release(self, kept: Sequence[Any]) -> int:
+        """What was kept has been folded: its room is free again, and as many like it may be kept as fit.
+
+        How many bytes of large values that were.
+        """
         with self._lock:
-            self._used = 0
+            used, self._used = self._used, 0
         if kept:
             last = kept[-1]
             # a larger one is accounted for by itself
             each = _CALL + (min(_OBJECT, last.nbytes) if type(last) is np.ndarray else _OBJECT)
             self._limit = max(1, min(self._calls, self._size // each))
             self.brim = max(1, self._limit // 2)
+        return used
 
 
 def drain(waiting: list[Any]) -> list[Any]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-_SPARE: Final = 0.5  # seconds of a core that may be taken at once, where little was taken before
+_SPARE: Final = 0.1  # seconds of a core that may be taken at once, where little was taken before
 _SPENT: Final = 0.25  # of what is spare, how much one fold may use up
 _LEAST: Final = 1 / 256
 
@@ -13,7 +13,7 @@ class Share:
     """Follows what reading takes, and says which part of the calls to read next.
 
     ``part`` is 1 while everything is read. Reading all that comes would take ``spent / part`` seconds; what it may take is
-    ``share`` of the time that passes, and what was left of that before, up to half a second.
+    ``share`` of the time that passes, and what was left of that before, up to a tenth of a second.
     """
 
     def __init__(self) -> None:
