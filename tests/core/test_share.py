@@ -133,6 +133,27 @@ def test_a_flood_is_sampled_and_every_row_is_told(monkeypatch: pytest.MonkeyPatc
         assert mlobs.drift()["m"]["f0"].psi == pytest.approx(float(psi(counts, truth)), rel=0.2)
 
 
+@pytest.mark.parametrize("judged", [False, True])
+def test_large_answers_are_sampled_unless_outcomes_are_told(monkeypatch: pytest.MonkeyPatch, judged: bool) -> None:
+    """What is compared with the truth is counted whole."""
+    monkeypatch.setattr("mlobs.core.share._SPARE", 0.0)
+    with capture(read_share=1e-6) as telemetry:
+        if judged:
+            mlobs.objective(model="m", task="binary")
+        predict = mlobs.observe(model="m")(lambda _: np.column_stack([np.full(BATCH, 0.25), np.full(BATCH, 0.75)]))
+        for _ in range(20):
+            for _ in range(20):
+                predict([1.0])
+            mlobs.drift()  # folds
+            telemetry.clock.advance(1)
+        rows = 20 * 20 * BATCH
+        read = telemetry.total("mlobs.feature.value", feature="score_1")
+        left = telemetry.total("mlobs.sdk.dropped", reason="sampled")
+        assert read + left == rows
+        assert (left == 0) == judged
+        assert telemetry.total("mlobs.prediction.score") == (rows if judged else 0)
+
+
 def test_a_share_of_one_reads_everything() -> None:
     """Whoever wants every row has every row."""
     with capture(read_share=1.0) as telemetry:

@@ -65,7 +65,7 @@ def unread(value: object, error: Exception) -> Left:
 def _given(answer: object, monitor: Monitor) -> object:
     """The same of an answer, of which there is nothing to keep where it was traced."""
     try:
-        return keep(answer, monitor.ring.take)
+        return keep(answer, monitor.answer)
     except TracedError:
         return NOTHING
 

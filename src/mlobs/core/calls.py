@@ -155,9 +155,9 @@ def _wrap_plain(
                 given = nothing
             else:
                 keeper = keepers.get(type(said))
-                given = learn(said, monitor.ring.take) if keeper is None else keeper(said)
+                given = learn(said, monitor.answer) if keeper is None else keeper(said)
                 if given is large:
-                    given = monitor.ring.take(said)
+                    given = monitor.answer(said)
         except TracedError:
             next(monitor.passed)
             return answer

@@ -15,7 +15,7 @@ _logger = logging.getLogger("mlobs")
 # What a drop means for a reader of the log.
 _MEANINGS = {
     "ring_full": "rows came faster than they could be folded; some were left out of the distributions",
-    "sampled": "reading all of the large inputs would take more of a core than settings.read_share; an even sample of the "
+    "sampled": "reading all large inputs and answers would take more of a core than settings.read_share; an even sample of the "
     "calls is in the distributions",
     "unreadable": "data of a kind mlobs does not read",
     "not_tabular": "arrays of more than two dimensions have no columns to observe",
