@@ -122,8 +122,8 @@ def hot_path(endpoint: str, *, quick: bool) -> dict[str, float]:
 def accounting(*, quick: bool) -> dict[str, float]:
     """Return the µs a call that CPU time costs: the thread's clock, the process' clock, and folding what was read.
 
-    The thread's is read around one call in 64 of those under 200 µs and around each longer one; the process', which
-    tells the time of thread pools, around one in 16 of these.
+    The thread's is read around one call in 64 of the shortest, more often of longer ones, and around each from 2 ms on; the
+    process', which tells the time of thread pools, around one in 128 of the shortest and one in 16 of the longest.
     """
     settings = Settings()
     guard = Guard()
@@ -150,7 +150,7 @@ def accounting(*, quick: bool) -> dict[str, float]:
     return {
         "thread_us": own_us,
         "pool_us": pool_us / 16,
-        "short_calls_us": (own_us + pool_us / 16 + a_row) / 64,
+        "short_calls_us": (own_us + pool_us / 2 + a_row) / 64,
         "long_calls_us": own_us + pool_us / 16 + a_row,
     }
 
