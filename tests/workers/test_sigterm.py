@@ -255,6 +255,34 @@ def test_a_dead_collector_holds_the_end_no_longer_than_flush_timeout(sink: Sink)
     assert "cannot be reached" in err
 
 
+@pytest.mark.parametrize("dead", [False, True])
+def test_spans_in_a_provider_of_the_programs_own_are_sent(sink: Sink, dead: bool) -> None:
+    """The SDK's processor sends every five seconds, and would take the last spans with it; its exporter may hang."""
+    script = f"""
+    from opentelemetry import trace
+    from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
+    from opentelemetry.sdk.trace import TracerProvider
+    from opentelemetry.sdk.trace.export import BatchSpanProcessor
+    class Hanging(OTLPSpanExporter):
+        def export(self, spans):
+            time.sleep(60)
+    provider = TracerProvider()
+    provider.add_span_processor(BatchSpanProcessor({"Hanging" if dead else "OTLPSpanExporter"}(), schedule_delay_millis=60_000))
+    trace.set_tracer_provider(provider)
+    mlobs.configure(flush_timeout={2 if dead else 20}, spans="always")
+    work(7)
+    say("ready")
+    wait()
+    """
+    with program(sink, script) as process:
+        began = time.monotonic()
+        status, _, err = ended(process)
+        assert time.monotonic() - began < 30
+    assert (status, err) == (-signal.SIGTERM, "")
+    assert sink.calls() == 7
+    assert len(sink.spans) == (0 if dead else 7)
+
+
 PLACES = {
     "flushing": "mlobs.flush(timeout=20)",
     "folding": "mlobs.drift(); sum(range(5000))",

@@ -147,6 +147,14 @@ class Pipeline:
         """Ask the thread for an export now, and wait for it at most ``timeout`` seconds."""
         return self._ask(timeout, last=False)
 
+    def leave(self, timeout: float) -> bool:
+        """`flush` where nothing will run afterwards: spans that wait in the program's own provider are sent, too."""
+        deadline = time.monotonic() + timeout
+        delivered = self.flush(timeout)
+        if self._spans is not None:
+            self._spans.settle(deadline - time.monotonic())
+        return delivered
+
     def settle(self, timeout: float) -> bool:
         """Wait until no export is under way; whether that was so within ``timeout`` seconds."""
         return self._ask(timeout, last=False, only_wait=True)

@@ -37,7 +37,7 @@ class Runtime(State):
         self.outcomes = Outcomes(self)
         self.tasks = Tasks(self)
         self.tracing = Tracing(lambda: self.pipeline.spans, self.start, self.fold)
-        self.termination = Termination(lambda: self.settings, self.flush, lambda: self.counts_here)
+        self.termination = Termination(lambda: self.settings, self.leave, lambda: self.counts_here)
         self._renew()
 
     def _renew(self) -> None:
@@ -109,6 +109,10 @@ class Runtime(State):
     def flush(self, timeout: float) -> bool:
         """Fold and export now; whether everything was delivered within ``timeout`` seconds."""
         return self.pipeline.flush(timeout)
+
+    def leave(self, timeout: float) -> bool:
+        """`flush` where nothing will run afterwards, the program's own exit handlers neither."""
+        return self.pipeline.leave(timeout)
 
     def shutdown(self, timeout: float) -> bool:
         """Flush and stop the threads; a later call starts them again."""

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import _thread
+import queue
 import threading
 from collections import deque
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final
 
 from opentelemetry import trace
@@ -142,6 +145,27 @@ class Spans:
                     self._dropped("span_refused", len(batch))
                 return answer
         return Answer(delivered=True)
+
+    def settle(self, timeout: float) -> None:
+        """Have the program's own provider send what waits in it, and wait for that ``timeout`` seconds. Never raises.
+
+        A signal handler may ask. So it is done on a bare thread: the interrupted one may be starting a `Thread`, or hold a lock
+        that the provider waits for.
+        """
+        provider = self._provider
+        flush = getattr(provider, "force_flush", None)
+        if flush is None or provider is self._mine or timeout <= 0:
+            return
+        over: queue.SimpleQueue[None] = queue.SimpleQueue()
+
+        def run() -> None:
+            with suppress(Exception):  # theirs
+                flush(int(timeout * 1000))
+            over.put(None)
+
+        with suppress(Exception):  # no thread can be started, or it takes too long
+            _thread.start_new_thread(run, ())
+            over.get(timeout=timeout)
 
     def _send(self, batch: Sequence[ReadableSpan], timeout: float) -> Answer:
         exporter: Any = self._exporter
