@@ -170,10 +170,14 @@ class Method(Hooked):
     def _find(self, called: object) -> Callable[..., Any]:
         """The original observed under the identity of the instance that is called. Never raises."""
         instance = called
+        epoch, models = (
+            self._registry.epoch,
+            self._runtime.models,
+        )  # first: what another thread tells now is news next time
         try:
-            if self._runtime.models is not self._models or len(self._observed) > _REMEMBERED:
+            if models is not self._models or len(self._observed) > _REMEMBERED:
                 self._observed = {}
-                self._models = self._runtime.models
+                self._models = models
             known = self._registry.get(instance)
             if known is None and self._reading.model is not None:
                 instance = self._reading.model(instance)
@@ -183,17 +187,14 @@ class Method(Hooked):
             found = self._observed.get(identity)
             if found is None:
                 found = self._observed[identity] = self._make(identity, None if known is None else known.profile)
-            self._remember(called, found)
+            if len(self._recent) > _REMEMBERED:
+                self._recent = {}
+            with suppress(TypeError):  # it takes no weak reference, and is looked up each time
+                self._recent[id(called)] = (weakref.ref(called), epoch, models, found)
         except Exception as error:  # noqa: BLE001 - ours, or an instance that cannot be called by a name
             self._runtime.guard.error("hook", error)
             return self.original
         return found
-
-    def _remember(self, called: object, found: Callable[..., Any]) -> None:
-        if len(self._recent) > _REMEMBERED:
-            self._recent = {}
-        with suppress(TypeError):  # it takes no weak reference, and is looked up each time
-            self._recent[id(called)] = (weakref.ref(called), self._registry.epoch, self._runtime.models, found)
 
     def _make(self, identity: Identity, profile: Profile | None) -> Callable[..., Any]:
         reading, runtime = self._reading, self._runtime
