@@ -101,6 +101,8 @@ def _array(answer: Any) -> Any:  # noqa: ANN401 - what encode gives
             plain = part.detach().float().numpy()
         if not isinstance(plain, np.ndarray) or plain.dtype.kind not in "fiu" or not 1 <= plain.ndim <= _TABLE:
             return None
+        if not plain.size:
+            return None  # of no text
         if plain.ndim == _TABLE and isinstance(answer, (list, tuple)):
             return None  # a matrix for each text: its tokens
         found.append(plain.reshape(-1, plain.shape[-1]))

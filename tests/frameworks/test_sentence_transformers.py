@@ -233,7 +233,9 @@ def test_errors_pass_through_and_are_counted(encoder: Any, telemetry: Telemetry)
         assert str(found.value) == str(expected)
     assert raised >= 3
     assert sum(errors(telemetry).values()) == raised
+    before = telemetry.total("mlobs.sdk.dropped")
     assert len(encoder.encode([])) == 0
+    assert telemetry.total("mlobs.sdk.dropped") == before
 
 
 def test_inside_of_others_and_in_threads(encoder: Any, telemetry: Telemetry) -> None:

@@ -149,6 +149,7 @@ def _wrap_plain(
             cpu = cpu_clock() - cpu
             if others >= 0:
                 monitor.pooled(others, cpu, took)
+        said: Any = None
         try:
             said = answer if reader is None else read(reader, answer, monitor)
             if said is None:
