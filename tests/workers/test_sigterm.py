@@ -278,7 +278,8 @@ def test_spans_in_a_provider_of_the_programs_own_are_sent(sink: Sink, dead: bool
         began = time.monotonic()
         status, _, err = ended(process)
         assert time.monotonic() - began < 30
-    assert (status, err) == (-signal.SIGTERM, "")
+    assert status == -signal.SIGTERM
+    assert "Traceback" not in err  # an older SDK says that it was too late
     assert sink.calls() == 7
     assert len(sink.spans) == (0 if dead else 7)
 
