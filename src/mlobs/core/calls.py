@@ -90,9 +90,9 @@ def _wrap_plain(
     keepers = _Keepers()
     nothing, large, traced = NOTHING, LARGE, TRACED
 
-    def learn(value: object, large: Callable[[Any], object]) -> object:
-        """The first value of a type: from now on its keeper is known."""
-        kept = keep(value, large)
+    def learn(value: object, take: Callable[[Any], object]) -> object:
+        """The first value of a type: from now on its keeper is known. ``take`` is asked for what is large."""
+        kept = keep(value, take)
         if type(kept) is not Left and len(keepers) < _TYPES:
             keepers[type(value)] = kind_of(type(value)).keep
         return kept

@@ -170,10 +170,8 @@ class Method(Hooked):
     def _find(self, called: object) -> Callable[..., Any]:
         """The original observed under the identity of the instance that is called. Never raises."""
         instance = called
-        epoch, models = (
-            self._registry.epoch,
-            self._runtime.models,
-        )  # first: what another thread tells now is news next time
+        # before anything is looked up: what another thread tells meanwhile is news next time
+        epoch, models = self._registry.epoch, self._runtime.models
         try:
             if models is not self._models or len(self._observed) > _REMEMBERED:
                 self._observed = {}
