@@ -1,6 +1,6 @@
 """Whatever a function is given, answers or raises: it behaves as if nobody looked, and every call is counted.
 
-10,000 examples in a run of the tests, the same every time; `make fuzz` tries 100,000 new ones (MLOBS_FUZZ=100000).
+4,000 examples in a run of the tests, the same every time; `make fuzz` tries 100,000 new ones (MLOBS_FUZZ=100000).
 An example is one configuration and a batch of calls.
 """
 
@@ -27,7 +27,7 @@ from mlobs import testing
 from mlobs.api import runtime
 
 KEY: Final = "5" * 64
-EXAMPLES: Final = int(os.environ.get("MLOBS_FUZZ") or os.environ.get("MLOBS_EXAMPLES", "10000"))
+EXAMPLES: Final = int(os.environ.get("MLOBS_FUZZ") or os.environ.get("MLOBS_EXAMPLES", "4000"))
 RANDOM: Final = "MLOBS_FUZZ" in os.environ
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # numpy's and pandas' about what the values are
