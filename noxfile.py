@@ -7,6 +7,7 @@ skipped with its name; where the variable CI is set, that is a failure.
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -27,12 +28,20 @@ MOST = (*ELSEWHERE, "--ignore=tests/demo", "--ignore=tests/benchmarks")  # the l
 # what a Python between the lowest and the newest may change: threads, forks, hooks, ends
 BETWEEN = [f"tests/{name}" for name in ("core", "integrations", "otel", "safety/test_hosts.py", "servers", "workers")]
 APART = ("test_azureml.py", "test_mlserver.py", "test_sagemaker.py")  # servers with sessions of their own
+FRAMEWORKS = (
+    *("xgboost", "lightgbm", "catboost", "onnxruntime", "keras", "torch"),
+    *("transformers", "sentence-transformers"),
+)
+THEN = (  # what the lowest frameworks need beside them, and do not ask for
+    *("jax==0.4.31", "jaxlib==0.4.31", "numpy<2", "onnx<1.17", "scipy<1.12", "setuptools", "sqlalchemy<2.1"),
+    *("tensorflow-cpu<2.19", "tf-keras<2.19"),
+)
 FUZZ = {"MLOBS_EXAMPLES": "1000"}  # of hostile input a run, a quarter of what `make test` tries
 
 nox.options.sessions = [  # the longest first: .ci/matrix runs two at a time
     *("backends", "newest", "lowest"),
     *(f"tests-{version}" for version in PYTHONS if version not in COVERED),
-    *("servers", "frameworks", "scoring", "mlserver", "azureml", "sagemaker", "judge", "wheel"),
+    *("lowest-frameworks", "servers", "frameworks", "scoring", "mlserver", "azureml", "sagemaker", "judge", "wheel"),
 ]
 nox.options.default_venv_backend = "uv"
 nox.options.stop_on_first_error = False
@@ -55,13 +64,20 @@ def tests(session: nox.Session) -> None:
 @nox.session(python="3.10")
 def lowest(session: nox.Session) -> None:
     """Run the core's tests on the lowest versions that pyproject.toml promises."""
-    extras = PROJECT["project"]["optional-dependencies"]
     promised = ("auto", "gpu", "profile", "prometheus", "redis", "sklearn", "tickets")
-    floors = [*PROJECT["project"]["dependencies"], *(floor for extra in promised for floor in extras[extra])]
-    constraints = Path(session.create_tmp(), "lowest.txt")
-    constraints.write_text("\n".join(floor.replace(">=", "==") for floor in floors), encoding="utf-8")
-    session.install(f".[{','.join(promised)}]", *TESTS, f"--constraint={constraints}")
+    floors = _floors(session, *PROJECT["project"]["dependencies"], *_extras(*promised))
+    session.install(f".[{','.join(promised)}]", *TESTS, floors)
     session.run("python", "-m", "pytest", *MOST, *session.posargs, env=FUZZ)
+
+
+@nox.session(name="lowest-frameworks", python="3.10")
+def lowest_frameworks(session: nox.Session) -> None:
+    """Run frameworks and engines in the lowest versions that pyproject.toml promises, beside what there was then."""
+    promised = (*FRAMEWORKS, "dask", "mlflow", "pandas", "profile", "sklearn", "spark")
+    session.install(f".[auto,{','.join(promised)}]", *TESTS, "accelerate", *THEN, _floors(session, *_extras(*promised)))
+    # what is old warns of what is new
+    files = [file for file in _files("frameworks") if not file.endswith("test_jax.py")]  # which no extra promises
+    _each(session, "tests/columns/test_torch.py", *files, *_files("scoring"), options=("-W", "ignore"))
 
 
 @nox.session(python="3.13")
@@ -92,17 +108,7 @@ def judge(session: nox.Session) -> None:
 @nox.session(python="3.12")
 def frameworks(session: nox.Session) -> None:
     """Run what needs a framework, each file in a process of its own; with `-- --benchmark` what hooking them costs instead."""
-    wanted = (
-        "xgboost",
-        "lightgbm",
-        "catboost",
-        "onnxruntime",
-        "keras",
-        "torch",
-        "transformers",
-        "sentence-transformers",
-    )
-    extras = ",".join(("auto", "mlflow", "profile", "sklearn", *wanted))
+    extras = ",".join(("auto", "mlflow", "profile", "sklearn", *FRAMEWORKS))
     session.install(f".[{extras}]", "accelerate", "jax", "onnx", "statsmodels", "tensorflow-cpu", *TESTS)
     if "--benchmark" in session.posargs:
         session.run("python", "benchmarks/integrations.py")
@@ -151,13 +157,34 @@ def _files(folder: str, but: tuple[str, ...] = ()) -> list[str]:
     return [str(file) for file in sorted(Path("tests", folder).glob("test_*.py")) if file.name not in but]
 
 
-def _each(session: nox.Session, *files: str) -> None:
+def _extras(*names: str) -> list[str]:
+    """What some extras need."""
+    extras = PROJECT["project"]["optional-dependencies"]
+    return [needed for name in names for needed in extras[name]]
+
+
+def _floors(session: nox.Session, *needed: str) -> str:
+    """The option that installs each in the lowest version that is promised, the highest of those where there are several."""
+    floors: dict[str, list[str]] = {}
+    for name, _, floor in (each.partition(">=") for each in needed):
+        floors.setdefault(name, []).append(floor)
+    lowest = (f"{name}=={max(found, key=_numbers)}" for name, found in floors.items())
+    constraints = Path(session.create_tmp(), "lowest.txt")
+    constraints.write_text("\n".join(lowest), encoding="utf-8")
+    return f"--constraint={constraints}"
+
+
+def _numbers(version: str) -> list[int]:
+    return [int(number) for number in re.findall(r"\d+", version)]
+
+
+def _each(session: nox.Session, *files: str, options: tuple[str, ...] = ()) -> None:
     """Each file in a process of its own: frameworks set up what is one a process, and not always alike."""
     failed = []
     for file in files:
         try:
             session.run(
-                "python", "-m", "pytest", file, *session.posargs, success_codes=[0, 5]
+                "python", "-m", "pytest", file, *options, *session.posargs, success_codes=[0, 5]
             )  # 5: it needs a GPU, say
         except nox.command.CommandFailed:
             failed.append(file)

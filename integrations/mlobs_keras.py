@@ -109,7 +109,7 @@ _SAVED: Final = {
 integration = Integration(
     name="keras",
     distribution="keras",
-    lowest="3.4",
+    lowest="3.5",
     modules={
         "keras.src.models.model": _models,
         **{name: _files(name, function) for name, function in _SAVED.items()},

@@ -45,7 +45,8 @@ def _compiled(hooks: Hooks) -> None:
     """What `torch.compile` returns; inside, the model's own class is compiled as if we were not there."""
     torch = sys.modules["torch"]
     reading = _reading(torch)._replace(model=lambda compiled: compiled._orig_mod)  # noqa: SLF001 - it has no other name
-    hooks.observe(sys.modules["torch._dynamo.eval_frame"].OptimizedModule, "__call__", reading)
+    # which has a method of its own since 2.9
+    hooks.observe(sys.modules["torch._dynamo.eval_frame"].OptimizedModule, "__call__", reading, inherited=True)
 
 
 def _reading(torch: Any) -> Reading:  # noqa: ANN401 - a module
@@ -190,6 +191,6 @@ def _relaxed(question: Callable[[], float | None]) -> float | None:
 integration = Integration(
     name="torch",
     distribution="torch",
-    lowest="2.4",
+    lowest="2.6",
     modules={"torch": _modules, "torch._dynamo.eval_frame": _compiled},
 )

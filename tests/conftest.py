@@ -19,6 +19,7 @@ EXPECTED = {
     "could not import 'pyspark'": "where Spark is installed",
     "needs an NVIDIA GPU": "wherever there is one",
     "needs a free-threaded Python": "nowhere yet: no dependency of ours was tried on one",
+    "scikit-learn makes no checks of it": "nox -s frameworks, with a newer CatBoost",
     "numpy 1 gives its capsules no version": "on numpy 2",
     **{f"{name} is not installed": "wherever there is one" for name in ("docker compose", "go", "kubectl")},
     "alertmanager is not installed": "wherever .ci/components can install Debian's",

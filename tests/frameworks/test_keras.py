@@ -266,7 +266,7 @@ def test_functions_of_tensorflow_are_traced_as_without(telemetry: Telemetry, tmp
             assert isinstance(found, np.ndarray) or found == wanted
         assert calls(telemetry) == before
     model = linear("churn")
-    model.export(tmp_path / "exported", verbose=False)
+    model.export(tmp_path / "exported")
     exported = tf.saved_model.load(tmp_path / "exported")
     np.testing.assert_allclose(exported.serve(X), Y, rtol=1e-4, atol=1e-5)
     assert ("churn", "call") not in rows(telemetry)

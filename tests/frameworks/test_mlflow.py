@@ -208,7 +208,7 @@ def model_id(name: str, version: str) -> str:
 
 BAD: list[tuple[str, Any]] = [
     ("missing column", X[["age", "debt"]]),
-    ("wrong dtype", X.astype(str)),
+    ("wrong dtype", X.astype(str) + "?"),
     ("wrong width", X.to_numpy()[:, :2]),
     ("nothing", None),
     ("empty", X[:0]),

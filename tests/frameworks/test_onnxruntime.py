@@ -41,7 +41,7 @@ def linear(graph: str = "main_graph", rows: Any = None, **metadata: str) -> Any:
     made = helper.make_model(
         helper.make_graph(nodes, graph, [taken], [given], [weights]),
         opset_imports=[helper.make_opsetid("", 17)],
-        ir_version=10,
+        ir_version=8,
     )
     helper.set_model_props(made, metadata)
     return made
@@ -56,7 +56,7 @@ def named(shape: Any = (None, 1)) -> Any:
     }
     taken, given = [values[name] for name in names], [values["sum"], values["product"]]
     graph = helper.make_graph(nodes, "credit", taken, given)
-    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=10)
+    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
 
 
 def classifier() -> Any:
@@ -81,7 +81,7 @@ def classifier() -> Any:
     zipped = helper.make_value_info("probabilities", helper.make_sequence_type_proto(rows))
     graph = helper.make_graph(nodes, "a" * 32, [taken], [label, zipped])
     domains = [helper.make_opsetid("", 17), helper.make_opsetid("ai.onnx.ml", 3)]
-    return helper.make_model(graph, opset_imports=domains, ir_version=10)
+    return helper.make_model(graph, opset_imports=domains, ir_version=8)
 
 
 def session(model: Any, path: Path | None = None) -> Any:
@@ -158,8 +158,10 @@ def test_several_inputs_are_features_by_name(telemetry: Telemetry) -> None:
         binding.bind_ortvalue_input(name, onnxruntime.OrtValue.ortvalue_from_numpy(X[:4, 0].copy()))
         binding.bind_output({"age": "sum", "income": "product"}[name])
     one.run_with_iobinding(binding)
-    assert rows(telemetry) == {("credit", "run"): 40, ("credit", "run_with_iobinding"): 4}
-    assert values(telemetry, "input") == {"age": 44, "income": 44}
+    seen = 4 if hasattr(binding, "_bound_inputs") else 0  # onnxruntime 1.17 keeps them where Python cannot ask
+    assert rows(telemetry) == {("credit", "run"): 40, **({("credit", "run_with_iobinding"): 4} if seen else {})}
+    assert calls(telemetry)["credit", "run_with_iobinding"] == 1
+    assert values(telemetry, "input") == {"age": 40 + seen, "income": 40 + seen}
     assert values(telemetry, "output") == {"score_0": 40, "score_1": 40}
 
 
@@ -182,7 +184,7 @@ def test_images_are_counted_and_not_read(telemetry: Telemetry) -> None:
     taken = helper.make_tensor_value_info("x", TensorProto.FLOAT, shape)
     given = helper.make_tensor_value_info("y", TensorProto.FLOAT, shape)
     graph = helper.make_graph([helper.make_node("Relu", ["x"], ["y"])], "vision", [taken], [given])
-    one = session(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=10))
+    one = session(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8))
     one.run(None, {"x": np.ones((6, 2, 2), np.float32)})
     assert rows(telemetry) == {("vision", "run"): 6}
     assert telemetry.total("mlobs.sdk.dropped", reason="not_tabular") == 12
@@ -292,7 +294,9 @@ def test_wrong_arguments_fail_as_they_did(telemetry: Telemetry) -> None:
     for method in ("run", "run_async", "run_with_ort_values"):
         with pytest.raises(TypeError, match=rf"Session.{method}\(\) missing"):
             getattr(one, method)()
-    with pytest.raises(ValueError, match="IOBinding must be used with the session"):
+    with pytest.raises(
+        (ValueError, RuntimeError), match=r"IOBinding must be used with the session|should be requested"
+    ):
         one.run_with_iobinding(session(linear()).io_binding())
 
 

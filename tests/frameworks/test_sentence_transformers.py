@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import importlib
 import inspect
 import pickle
 import subprocess
@@ -64,13 +65,21 @@ def folder(tokenizer: Any, tmp_path_factory: pytest.TempPathFactory) -> Any:
 
 @pytest.fixture(scope="module")
 def encoder(tokenizer: Any) -> Any:
-    from sentence_transformers.sentence_transformer.modules import StaticEmbedding
+    modules = part("sentence_transformer.modules", "models")
 
     weights = np.random.default_rng(4).normal(size=(len(WORDS) + 3, 24)).astype(np.float32)
     made = package.SentenceTransformer(
-        modules=[StaticEmbedding(tokenizer, embedding_weights=weights)], device="cpu", prompts={"query": "w0 "}
+        modules=[modules.StaticEmbedding(tokenizer, embedding_weights=weights)], device="cpu", prompts={"query": "w0 "}
     )
     return made.eval()
+
+
+def part(name: str, before: str) -> Any:
+    """A part of the package, which had another name before version 6."""
+    try:
+        return importlib.import_module(f"sentence_transformers.{name}")
+    except ModuleNotFoundError:
+        return importlib.import_module(f"sentence_transformers.{before}")
 
 
 def bare(function: Any) -> Any:
@@ -184,11 +193,9 @@ def test_drift_of_embeddings(encoder: Any, telemetry: Telemetry) -> None:
 
 def test_a_transformer_and_its_name(folder: Any, telemetry: Telemetry) -> None:
     """An encoder with a transformer inside is one call under the name of the folder it came from, or as registered."""
-    from sentence_transformers.base.modules import Transformer
-    from sentence_transformers.sentence_transformer.modules import Pooling
-
-    inner = Transformer(str(folder))
-    encoder = package.SentenceTransformer(modules=[inner, Pooling(16)], device="cpu").eval()
+    inner = part("base.modules", "models").Transformer(str(folder))
+    pooling = part("sentence_transformer.modules", "models").Pooling(16)
+    encoder = package.SentenceTransformer(modules=[inner, pooling], device="cpu").eval()
     np.testing.assert_array_equal(encoder.encode(TEXTS), bare(lambda: encoder.encode(TEXTS)))
     mlobs.register(encoder, name="search", version="3")
     encoder.encode(TEXTS)
@@ -240,7 +247,6 @@ def test_errors_pass_through_and_are_counted(encoder: Any, telemetry: Telemetry)
 
 def test_inside_of_others_and_in_threads(encoder: Any, telemetry: Telemetry) -> None:
     """A decorated function has the call; threads count each; evaluation counts nothing."""
-    from sentence_transformers.sentence_transformer.evaluation import EmbeddingSimilarityEvaluator
 
     @mlobs.observe(model="search")
     def search(text: str) -> int:
@@ -249,7 +255,8 @@ def test_inside_of_others_and_in_threads(encoder: Any, telemetry: Telemetry) -> 
     search("w3")
     with ThreadPoolExecutor(4) as pool:
         list(pool.map(encoder.encode, [TEXTS] * 12))
-    EmbeddingSimilarityEvaluator(TEXTS, TEXTS[::-1], [0.1, 0.2, 0.5, 0.8, 0.9], write_csv=False)(encoder)
+    evaluation = part("sentence_transformer.evaluation", "evaluation")
+    evaluation.EmbeddingSimilarityEvaluator(TEXTS, TEXTS[::-1], [0.1, 0.2, 0.5, 0.8, 0.9], write_csv=False)(encoder)
     assert calls(telemetry) == {("search", "search"): 1, ("SentenceTransformer", "encode"): 12}
 
 
@@ -265,14 +272,13 @@ def test_nothing_of_a_text_is_told(encoder: Any, telemetry: Telemetry) -> None:
 
 def test_copies_and_back(encoder: Any, telemetry: Telemetry) -> None:
     """Pickles are the same, copies count, signatures stay, and uninstrumenting restores the very objects."""
-    from sentence_transformers.base.evaluation import evaluator
-
+    evaluator = part("base.evaluation.evaluator", "evaluation.SentenceEvaluator")
     assert pickle.dumps(encoder) == bare(lambda: pickle.dumps(encoder))
     np.testing.assert_array_equal(copy.deepcopy(encoder).encode(TEXTS), encoder.encode(TEXTS))
     assert calls(telemetry) == {("SentenceTransformer", "encode"): 2}
     places = [(package.SentenceTransformer, name) for name in ("encode", "encode_query", "encode_document")]
     places += [(package.CrossEncoder, "predict"), (package.CrossEncoder, "rank"), (package.SparseEncoder, "encode")]
-    places += [(evaluator.BaseEvaluator, "__call__")]
+    places += [(getattr(evaluator, "BaseEvaluator", None) or evaluator.SentenceEvaluator, "__call__")]
     hooked = standing(*places)
     signatures = [inspect.signature(vars(owner)[name]) for owner, name in places]
     mlobs.uninstrument()

@@ -22,7 +22,7 @@ from sklearn.base import BaseEstimator, ClassifierMixin
 from tests.told import calls, errors, rows, standing
 
 import mlobs
-from mlobs.testing import Telemetry
+from mlobs.testing import Telemetry, capture
 
 torch: Any = pytest.importorskip("torch")
 nn = torch.nn
@@ -345,6 +345,22 @@ def test_exported(net: Any, telemetry: Telemetry) -> None:
     assert calls(telemetry) == {("exported", "GraphModule"): 1, FORWARD: 1}
 
 
+@pytest.mark.parametrize("ratio", [0.0, 1.0], ids=["without spans", "with spans"])
+def test_what_only_has_shapes_is_no_prediction(ratio: float, net: Any) -> None:
+    """Fake tensors stand for values that nobody computes; as inputs, and as the answer to real ones."""
+    from torch._subclasses.fake_tensor import FakeTensorMode
+
+    with capture(span_ratio=ratio) as telemetry:
+        with FakeTensorMode(allow_non_fake_inputs=True) as mode:
+            assert net(mode.from_tensor(X)).shape == (6, 2)
+            assert net(X).shape == (6, 2)
+        assert calls(telemetry) == {}
+        assert telemetry.total("mlobs.sdk.dropped") == 0
+        net(X)
+        assert calls(telemetry) == {FORWARD: 1}
+        assert len(telemetry.spans) == ratio
+
+
 @pytest.mark.parametrize("how", ["script", "trace"])
 def test_scripted_and_traced(how: str, net: Any, telemetry: Telemetry, tmp_path: Path) -> None:
     """TorchScript is the same as without mlobs, the making of it counts nothing, and its calls count, loaded too."""
@@ -498,7 +514,7 @@ def test_uninstrument_restores_the_very_objects(net: Any, telemetry: Telemetry) 
         "__call__", "__init_subclass__", "_check_trace", "export",
     }  # fmt: skip
     assert hooked[id(nn.Module), "__call__"] is before[id(nn.Module), "__call__"]
-    assert not nn.modules.module._has_any_global_hook()
+    assert not any(vars(nn.modules.module)[f"_global_{kind}_hooks"] for kind in ("forward", "forward_pre"))
     bound = net.__call__
     mlobs.uninstrument("torch")
     assert standing(*places) == before

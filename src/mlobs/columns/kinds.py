@@ -48,6 +48,7 @@ lookup.NAMED.update(
         ("scipy", "spmatrix"): sparse.MATRIX,  # before scipy 1.11
         ("jax", "Array"): dispatched.ARRAY,
         ("jax", "Tracer"): dispatched.TRACER,
+        ("torch", "FakeTensor"): dispatched.TRACER,
         ("torch", "Tensor"): tensors.TENSOR,
         ("xgboost", "DMatrix"): native.MATRIX,
         ("xgboost", "ExtMemQuantileDMatrix"): native.QUANTILES,

@@ -62,14 +62,6 @@ def unread(value: object, error: Exception) -> Left:
     return Left("unreadable", 1, of + name_of(type(error)))
 
 
-def _given(answer: object, monitor: Monitor) -> object:
-    """The same of an answer, of which there is nothing to keep where it was traced."""
-    try:
-        return keep(answer, monitor.answer)
-    except TracedError:
-        return NOTHING
-
-
 def read(reader: Callable[[Any], Any], answer: object, monitor: Monitor) -> Any:
     """What of a call's answer is read as predictions; never raises."""
     try:
@@ -233,7 +225,11 @@ class Call:
             monitor = self.monitor
             if self.where.answer is not None:
                 answer = read(self.where.answer, answer, monitor)
-            given = _given(answer, monitor)
+            try:
+                given = keep(answer, monitor.answer)
+            except TracedError:
+                next(monitor.passed)
+                return
             kept = self.kept
             if monitor.hands:
                 hand(monitor, answer, self.began + self.spent)

@@ -78,9 +78,9 @@ class Hooked:
                 return (yield from hooked(*args, **kwargs))
 
         elif unless is not None:
-
-            def stands_in(*args: Any, **kwargs: Any) -> Any:
-                return original(*args, **kwargs) if unless() else hooked(*args, **kwargs)
+            # torch.export before 2.7 names what a model holds by how its function names the model
+            def stands_in(self: object, /, *args: Any, **kwargs: Any) -> Any:
+                return original(self, *args, **kwargs) if unless() else hooked(self, *args, **kwargs)
 
         else:
 

@@ -261,9 +261,12 @@ class Patches:
 
 def _above(owner: type, name: str, found: Callable[..., Any]) -> Callable[..., Any]:
     """What ``owner`` has from above, looked up in each call: torch.fx and others patch it in its own class meanwhile."""
+    # bound here: torch.compile before 2.9 imports the module whose globals a function looks names up in, built-in ones too,
+    # and whoever loads this one by value has no mlobs
+    look, upwards = getattr, super
 
     def above(self: object, /, *args: Any, **kwargs: Any) -> Any:  # noqa: ANN401 - passed on
-        return getattr(super(owner, self), name)(*args, **kwargs)
+        return look(upwards(owner, self), name)(*args, **kwargs)
 
     return functools.wraps(found)(above)
 
