@@ -7,7 +7,6 @@ skipped with its name; where the variable CI is set, that is a failure.
 from __future__ import annotations
 
 import os
-import re
 import shutil
 import subprocess
 import sys
@@ -15,6 +14,7 @@ import tempfile
 from pathlib import Path
 
 import nox
+from packaging.version import Version
 
 PROJECT = nox.project.load_toml("pyproject.toml")
 TESTS = nox.project.dependency_groups(PROJECT, "test")
@@ -28,14 +28,28 @@ MOST = (*ELSEWHERE, "--ignore=tests/demo", "--ignore=tests/benchmarks")  # the l
 # what a Python between the lowest and the newest may change: threads, forks, hooks, ends
 BETWEEN = [f"tests/{name}" for name in ("core", "integrations", "otel", "safety/test_hosts.py", "servers", "workers")]
 APART = ("test_azureml.py", "test_mlserver.py", "test_sagemaker.py")  # servers with sessions of their own
-FRAMEWORKS = (
-    *("xgboost", "lightgbm", "catboost", "onnxruntime", "keras", "torch"),
-    *("transformers", "sentence-transformers"),
-)
-THEN = (  # what the lowest frameworks need beside them, and do not ask for
-    *("jax==0.4.31", "jaxlib==0.4.31", "numpy<2", "onnx<1.17", "scipy<1.12", "setuptools", "sqlalchemy<2.1"),
-    *("tensorflow-cpu<2.19", "tf-keras<2.19"),
-)
+FRAMEWORKS = [
+    "xgboost",
+    "lightgbm",
+    "catboost",
+    "onnxruntime",
+    "keras",
+    "torch",
+    "transformers",
+    "sentence-transformers",
+]
+# what the lowest frameworks need beside them, and do not ask for
+THEN = [
+    "jax==0.4.31",
+    "jaxlib==0.4.31",
+    "numpy<2",
+    "onnx<1.17",
+    "scipy<1.12",
+    "setuptools",
+    "sqlalchemy<2.1",
+    "tensorflow-cpu<2.19",
+    "tf-keras<2.19",
+]
 FUZZ = {"MLOBS_EXAMPLES": "1000"}  # of hostile input a run, a quarter of what `make test` tries
 
 nox.options.sessions = [  # the longest first: .ci/matrix runs two at a time
@@ -75,9 +89,9 @@ def lowest_frameworks(session: nox.Session) -> None:
     """Run frameworks and engines in the lowest versions that pyproject.toml promises, beside what there was then."""
     promised = (*FRAMEWORKS, "dask", "mlflow", "pandas", "profile", "sklearn", "spark")
     session.install(f".[auto,{','.join(promised)}]", *TESTS, "accelerate", *THEN, _floors(session, *_extras(*promised)))
+    files = [*_files("frameworks", but=("test_jax.py",)), *_files("scoring")]  # no extra promises a version of jax
     # what is old warns of what is new
-    files = [file for file in _files("frameworks") if not file.endswith("test_jax.py")]  # which no extra promises
-    _each(session, "tests/columns/test_torch.py", *files, *_files("scoring"), options=("-W", "ignore"))
+    _each(session, "tests/columns/test_torch.py", *files, options=("-W", "ignore"))
 
 
 @nox.session(python="3.13")
@@ -168,14 +182,10 @@ def _floors(session: nox.Session, *needed: str) -> str:
     floors: dict[str, list[str]] = {}
     for name, _, floor in (each.partition(">=") for each in needed):
         floors.setdefault(name, []).append(floor)
-    lowest = (f"{name}=={max(found, key=_numbers)}" for name, found in floors.items())
+    lowest = (f"{name}=={max(found, key=Version)}" for name, found in floors.items())
     constraints = Path(session.create_tmp(), "lowest.txt")
     constraints.write_text("\n".join(lowest), encoding="utf-8")
     return f"--constraint={constraints}"
-
-
-def _numbers(version: str) -> list[int]:
-    return [int(number) for number in re.findall(r"\d+", version)]
 
 
 def _each(session: nox.Session, *files: str, options: tuple[str, ...] = ()) -> None:

@@ -45,7 +45,7 @@ def _compiled(hooks: Hooks) -> None:
     """What `torch.compile` returns; inside, the model's own class is compiled as if we were not there."""
     torch = sys.modules["torch"]
     reading = _reading(torch)._replace(model=lambda compiled: compiled._orig_mod)  # noqa: SLF001 - it has no other name
-    # which has a method of its own since 2.9
+    # which has no method of its own in every version: 2.6 inherits it
     hooks.observe(sys.modules["torch._dynamo.eval_frame"].OptimizedModule, "__call__", reading, inherited=True)
 
 

@@ -78,7 +78,7 @@ class Hooked:
                 return (yield from hooked(*args, **kwargs))
 
         elif unless is not None:
-            # torch.export before 2.7 names what a model holds by how its function names the model
+            # torch.export of 2.6 names what a model holds by how its function names the model
             def stands_in(self: object, /, *args: Any, **kwargs: Any) -> Any:
                 return original(self, *args, **kwargs) if unless() else hooked(self, *args, **kwargs)
 

@@ -261,7 +261,7 @@ class Patches:
 
 def _above(owner: type, name: str, found: Callable[..., Any]) -> Callable[..., Any]:
     """What ``owner`` has from above, looked up in each call: torch.fx and others patch it in its own class meanwhile."""
-    # bound here: torch.compile before 2.9 imports the module whose globals a function looks names up in, built-in ones too,
+    # bound here: torch.compile of 2.6 imports the module whose globals a function looks names up in, built-in ones too,
     # and whoever loads this one by value has no mlobs
     look, upwards = getattr, super
 
