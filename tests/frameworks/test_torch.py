@@ -353,7 +353,7 @@ def test_what_only_has_shapes_is_no_prediction(ratio: float, net: Any) -> None:
     with capture(span_ratio=ratio) as telemetry:
         with FakeTensorMode(allow_non_fake_inputs=True) as mode:
             assert net(mode.from_tensor(X)).shape == (6, 2)
-            assert net(X).shape == (6, 2)
+            assert net(X.clone()).shape == (6, 2)  # torch cannot fake what others have exported
         assert calls(telemetry) == {}
         assert telemetry.total("mlobs.sdk.dropped") == 0
         net(X)
