@@ -214,8 +214,13 @@ def configure(
     given = {key: value for key, value in locals().items() if value is not None}
     if isinstance(ticket_keys, str):
         given["ticket_keys"] = [ticket_keys]
+    elif ticket_keys is not None and not isinstance(ticket_keys, Iterable):  # the value is not told: it may be a key
+        message = (
+            f"mlobs.configure(ticket_keys=…): expected a key or several, and this is a {type(ticket_keys).__name__}."
+        )
+        raise ConfigurationError(message)
     for key in ("windows", "duration_bounds", "ticket_keys"):
-        if key in given:
+        if isinstance(given.get(key), Iterable):
             given[key] = tuple(given[key])
     runtime.configure(from_environment().changed(**given))
 

@@ -31,6 +31,15 @@ from mlobs.testing import capture
         {"fold_interval": -1.0},
         {"ring_calls": 0},
         {"endpoint": "localhost:4318"},
+        {"endpoint": 5},
+        {"windows": 60},
+        {"windows": ("1h",)},
+        {"slow": "fast"},
+        {"export_interval": "60"},
+        {"read_share": "all"},
+        {"duration_bounds": 1.0},
+        {"gpu_price": "2 USD"},
+        {"ring_calls": "many"},
         {"currency": "U5D"},
         {"currency": 5},
     ],
@@ -42,6 +51,14 @@ def test_a_wrong_setting_is_told_with_its_name(wrong: dict[str, Any]) -> None:
         mlobs.configure(**wrong)
     assert repr(value) in str(error.value)
     assert "expected" in str(error.value)
+
+
+def test_a_wrong_key_is_not_told() -> None:
+    """Of what stands where keys belong only the type is said."""
+    with pytest.raises(mlobs.ConfigurationError, match="ticket_keys") as error:
+        mlobs.configure(ticket_keys=12345)  # type: ignore[arg-type]
+    assert "int" in str(error.value)
+    assert "12345" not in str(error.value)
 
 
 def test_the_environment_is_read_in_one_place() -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Final, Literal, get_args
 
@@ -23,6 +23,56 @@ DURATION_BOUNDS: Final = (
     0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0,
 )  # fmt: skip
 ROWS_BOUNDS: Final = (1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0, 1024.0, 4096.0, 16384.0, 65536.0, 1048576.0)
+
+
+def _increasing(bounds: Any) -> bool:  # noqa: ANN401 - whatever somebody hands over
+    return bool(bounds) and list(bounds) == sorted(set(bounds)) and 0 < bounds[0] < bounds[-1] < float("inf")
+
+
+_Rule = tuple[Callable[[Any], bool], str]
+_POSITIVE: Final[_Rule] = (lambda value: value > 0, "a positive number")
+_PRICE: Final[_Rule] = (
+    lambda value: 0 <= value < float("inf"),
+    "the price of an hour, 0 or a positive, finite number",
+)
+# of each setting: whether a value can hold, and what is expected
+_RULES: Final[Mapping[str, _Rule]] = {
+    "windows": (
+        lambda value: bool(value) and all(seconds > 0 for seconds in value),
+        "one or more positive numbers of seconds, e.g. (3600.0,)",
+    ),
+    "spans": (lambda value: value in get_args(SpanPolicy), "'auto', 'always' or 'never'"),
+    "span_ratio": (lambda value: 0 <= value <= 1, "a share from 0 to 1"),
+    "duration_bounds": (_increasing, "two or more increasing, positive, finite numbers of seconds"),
+    "read_share": (lambda value: 0 < value <= 1, "a share of one core above 0, at most 1"),
+    "slow": (
+        lambda value: value is None or value > 0,
+        "a positive number of seconds, or None to follow the model's own p99",
+    ),
+    "export_interval": _POSITIVE,
+    "export_timeout": _POSITIVE,
+    "flush_timeout": _POSITIVE,
+    "fold_interval": _POSITIVE,
+    "max_features": _POSITIVE,
+    "max_models": _POSITIVE,
+    "ring_calls": _POSITIVE,
+    "ring_bytes": _POSITIVE,
+    "ticket_ttl": _POSITIVE,
+    "outcome_memory": _POSITIVE,
+    "join_ttl": _POSITIVE,
+    "join_entries": _POSITIVE,
+    "cpu_price": _PRICE,
+    "gpu_price": _PRICE,
+    "currency": (is_currency, "three capital letters as ISO 4217 has them, e.g. 'EUR'"),
+    "join_store": (
+        lambda value: isinstance(value, str) and bool(value),
+        "'sqlite', a file's path, or a URL such as 'redis://localhost:6379/0'",
+    ),
+    "endpoint": (
+        lambda value: value is None or value.startswith(("http://", "https://")),
+        "a URL such as 'http://localhost:4318'",
+    ),
+}
 
 
 @dataclass(frozen=True)
@@ -66,50 +116,15 @@ class Settings:
 
     def __post_init__(self) -> None:
         """Raises ConfigurationError for a value that cannot hold."""
-        if not self.windows or not all(seconds > 0 for seconds in self.windows):
-            _refuse("windows", self.windows, "one or more positive numbers of seconds, e.g. (3600.0,)")
-        if self.spans not in get_args(SpanPolicy):
-            _refuse("spans", self.spans, "'auto', 'always' or 'never'")
-        if not 0 <= self.span_ratio <= 1:
-            _refuse("span_ratio", self.span_ratio, "a share from 0 to 1")
-        bounds = self.duration_bounds
-        if not bounds or list(bounds) != sorted(set(bounds)) or not 0 < bounds[0] < bounds[-1] < float("inf"):
-            _refuse("duration_bounds", bounds, "two or more increasing, positive, finite numbers of seconds")
-        if not 0 < self.read_share <= 1:
-            _refuse("read_share", self.read_share, "a share of one core above 0, at most 1")
-        if self.slow is not None and not self.slow > 0:
-            _refuse("slow", self.slow, "a positive number of seconds, or None to follow the model's own p99")
-        for name in (
-            "export_interval",
-            "export_timeout",
-            "flush_timeout",
-            "fold_interval",
-            "max_features",
-            "max_models",
-            "ring_calls",
-            "ring_bytes",
-            "ticket_ttl",
-            "outcome_memory",
-            "join_ttl",
-            "join_entries",
-        ):
-            if not getattr(self, name) > 0:
-                _refuse(name, getattr(self, name), "a positive number")
-        self._check_worth()
-        if self.endpoint is not None and not self.endpoint.startswith(("http://", "https://")):
-            _refuse("endpoint", self.endpoint, "a URL such as 'http://localhost:4318'")
-
-    def _check_worth(self) -> None:
-        """What outcomes and costs need."""
-        for name in ("cpu_price", "gpu_price"):
-            if not 0 <= getattr(self, name) < float("inf"):
-                _refuse(name, getattr(self, name), "the price of an hour, 0 or a positive, finite number")
-        if not is_currency(self.currency):
-            _refuse("currency", self.currency, "three capital letters as ISO 4217 has them, e.g. 'EUR'")
-        if not isinstance(self.join_store, str) or not self.join_store:
-            _refuse(
-                "join_store", self.join_store, "'sqlite', a file's path, or a URL such as 'redis://localhost:6379/0'"
-            )
+        for name, (holds, expected) in _RULES.items():
+            value = getattr(self, name)
+            try:
+                good = holds(value)
+            except (TypeError, ValueError, AttributeError):  # of a kind that cannot even be compared
+                good = False
+            if not good:
+                message = f"mlobs.configure({name}={value!r}): expected {expected}."
+                raise ConfigurationError(message)
 
     @property
     def tickets(self) -> bool:
@@ -119,11 +134,6 @@ class Settings:
     def changed(self, **values: Any) -> Settings:  # noqa: ANN401 - the public verb's signature says which and what
         """These settings with some values replaced. Raises ConfigurationError."""
         return replace(self, **values)
-
-
-def _refuse(name: str, value: object, expected: str) -> None:
-    message = f"mlobs.configure({name}={value!r}): expected {expected}."
-    raise ConfigurationError(message)
 
 
 def from_environment(environ: Mapping[str, str] | None = None) -> Settings:
