@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import psutil
 from tests.sink import Sink
 
 
@@ -69,9 +70,19 @@ class Server:
             return list(pool.map(one, range(first, first + len(bodies))))
 
     def end(self, number: int = signal.SIGINT) -> int:
-        """Signal it; its exit status."""
+        """Signal it; its exit status, once its workers have ended, too, which send what they have as they go."""
         self.process.send_signal(number)
-        return self.process.wait(60)
+        status = self.process.wait(60)
+        psutil.wait_procs(list(members(self.process.pid)), 20)
+        return status
+
+
+def members(group: int) -> Iterator[psutil.Process]:
+    """The processes of a group that are alive."""
+    for process in psutil.process_iter():
+        with suppress(psutil.Error, ProcessLookupError):
+            if os.getpgid(process.pid) == group and process.status() != psutil.STATUS_ZOMBIE:
+                yield process
 
 
 @contextmanager
