@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import Any
 
 import httpx
-import psutil
 from tests.sink import Sink
 
 
@@ -70,19 +69,9 @@ class Server:
             return list(pool.map(one, range(first, first + len(bodies))))
 
     def end(self, number: int = signal.SIGINT) -> int:
-        """Signal it; its exit status, once its workers have ended, too, which send what they have as they go."""
+        """Signal it; its exit status."""
         self.process.send_signal(number)
-        status = self.process.wait(60)
-        psutil.wait_procs(list(members(self.process.pid)), 20)
-        return status
-
-
-def members(group: int) -> Iterator[psutil.Process]:
-    """The processes of a group that are alive."""
-    for process in psutil.process_iter():
-        with suppress(psutil.Error, ProcessLookupError):
-            if os.getpgid(process.pid) == group and process.status() != psutil.STATUS_ZOMBIE:
-                yield process
+        return self.process.wait(60)
 
 
 @contextmanager
