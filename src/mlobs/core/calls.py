@@ -16,10 +16,11 @@ from opentelemetry import trace
 from mlobs.columns import LARGE, TracedError, kind_of
 from mlobs.core import streams
 from mlobs.core.branches import Branches
-from mlobs.core.call import Call, crowded, failed, keep, read, unread
-from mlobs.core.inside import INSIDE, Variant, hand
+from mlobs.core.call import Call, crowded, failed, keep, unread
+from mlobs.core.inside import INSIDE, hand
 from mlobs.core.monitor import Extra
 from mlobs.core.ring import NOTHING, TRACED, Left
+from mlobs.otel.current import CURRENT
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
@@ -86,7 +87,7 @@ def _wrap_plain(
     # names the hot path uses, bound once
     inside = INSIDE
     clock, cpu_clock = time.perf_counter_ns, time.thread_time_ns
-    current_span = trace.get_current_span
+    attached, current_span = CURRENT, trace.get_current_span
     keepers = _Keepers()
     nothing, large, traced = NOTHING, LARGE, TRACED
 
@@ -100,12 +101,11 @@ def _wrap_plain(
     @functools.wraps(function)
     def observed(*args: Any, **kwargs: Any) -> Any:
         if monitor.off or (within := inside.get()):
-            if monitor.off or type(within) is not Variant:
-                return function(*args, **kwargs)
-            if branches is not None:
-                return branches.find(within)(*args, **kwargs)
+            return function(*args, **kwargs)
+        if within is not False and branches is not None:
+            return branches.find(within)(*args, **kwargs)
         ordinal = next(monitor.started)
-        if current_span() is not trace.INVALID_SPAN or not ordinal % monitor.span_every:
+        if (attached.get() and current_span() is not trace.INVALID_SPAN) or not ordinal % monitor.span_every:
             return _rare(function, monitor, tracing, where, args, kwargs, ordinal)
         kept: object
         given: object
@@ -151,7 +151,13 @@ def _wrap_plain(
                 monitor.pooled(others, cpu, took)
         said: Any = None
         try:
-            said = answer if reader is None else read(reader, answer, monitor)
+            if reader is None:
+                said = answer
+            else:
+                try:
+                    said = reader(answer)
+                except Exception as error:  # noqa: BLE001 - an integration's; the answer itself is not touched
+                    monitor.guard.error("answer", error)
             if said is None:
                 given = nothing
             else:
@@ -228,10 +234,9 @@ def _wrap_coroutine(
     @functools.wraps(function)
     async def observed(*args: Any, **kwargs: Any) -> Any:
         if monitor.off or (within := INSIDE.get()):
-            if monitor.off or type(within) is not Variant:
-                return await function(*args, **kwargs)
-            if branches is not None:
-                return await branches.find(within)(*args, **kwargs)
+            return await function(*args, **kwargs)
+        if within is not False and branches is not None:
+            return await branches.find(within)(*args, **kwargs)
         call = Call(monitor, tracing, where, args, kwargs)
         tokens = call.enter()
         try:

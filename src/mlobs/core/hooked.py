@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from mlobs.core import streams
 from mlobs.core.calls import wrap
-from mlobs.core.inside import INSIDE, Variant, counts
+from mlobs.core.inside import INSIDE, counts
 from mlobs.core.locate import Where, locate
 from mlobs.core.model import Identity
 from mlobs.core.registry import Registration
@@ -27,13 +27,25 @@ from mlobs.errors import ConfigurationError, MlobsError
 from mlobs.profile import Profile
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Mapping
+    from collections.abc import Callable, Generator
 
     from mlobs.core.registry import Registry
     from mlobs.core.runtime import Runtime
     from mlobs.integration import Reading
 
 _REMEMBERED: Final = 1024  # identities whose observed function one method remembers
+
+
+class _Within(functools.partial[object]):
+    """Whether an observed call is running, by one call of C; for whoever loads it by value, none is."""
+
+    __slots__ = ()
+
+    def __reduce__(self) -> tuple[Callable[..., Any], tuple[Any, ...]]:
+        return copy.copy, (bool,)
+
+
+_WITHIN: Final = _Within(INSIDE.get)
 
 
 class Switch:
@@ -48,11 +60,12 @@ class Switch:
 class Hooked:
     """The original, called as if we were not there. ``unless``: asked before this object is."""
 
-    unless: Callable[[], bool] | None = None
+    __slots__ = ("original", "switch", "unless")
 
-    def __init__(self, original: Callable[..., Any], switch: Switch) -> None:
+    def __init__(self, original: Callable[..., Any], switch: Switch, unless: Callable[[], bool] | None = None) -> None:
         self.original = original
         self.switch = switch
+        self.unless = unless
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """What is called in place of the original."""
@@ -63,7 +76,7 @@ class Hooked:
 
     def stand_in(self) -> Callable[..., Any]:
         """A function with the original's name, signature, documentation and kind that calls this object."""
-        hooked, original, unless = self, self.original, self.unless
+        hooked, original, unless, within = self, self.original, self.unless, _WITHIN
         stands_in: Callable[..., Any]
         if inspect.iscoroutinefunction(original):
 
@@ -80,18 +93,21 @@ class Hooked:
         elif unless is not None:
             # torch.export of 2.6 names what a model holds by how its function names the model
             def stands_in(self: object, /, *args: Any, **kwargs: Any) -> Any:
-                return original(self, *args, **kwargs) if unless() else hooked(self, *args, **kwargs)
+                return original(self, *args, **kwargs) if unless() or within() else hooked(self, *args, **kwargs)
 
         else:
 
             def stands_in(*args: Any, **kwargs: Any) -> Any:
-                return hooked(*args, **kwargs)
+                # an inner call, of which a network has many, asks no more than this
+                return original(*args, **kwargs) if within() else hooked(*args, **kwargs)
 
         return functools.wraps(original)(stands_in)
 
 
 class Suppressed(Hooked):
     """Nothing that is predicted inside counts."""
+
+    __slots__ = ()
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Call the original; observed calls made from there are inner ones."""
@@ -122,14 +138,27 @@ async def _quiet_coroutine(function: Callable[..., Any], /, *args: Any, **kwargs
 class Method(Hooked):
     """A method whose outermost calls are predictions of the instance."""
 
+    __slots__ = (
+        "_asks",
+        "_models",
+        "_observed",
+        "_reading",
+        "_recent",
+        "_registry",
+        "_runtime",
+        "_serving",
+        "_when",
+        "_where",
+    )
+
     def __init__(
         self, original: Callable[..., Any], switch: Switch, reading: Reading, runtime: Runtime, registry: Registry
     ) -> None:
-        super().__init__(original, switch)
+        super().__init__(original, switch, reading.unless)
         self._reading = reading
-        self.unless = reading.unless
         self._serving = reading.serving
         self._when = reading.when
+        self._asks = reading.serving is not None or reading.when is not None
         self._runtime = runtime
         self._registry = registry
         self._models: object = None
@@ -140,14 +169,18 @@ class Method(Hooked):
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Call the original, observed as the instance's model where this is the outermost call."""
-        # an inner call, of which a network has many, asks no more than this; `counts`, without the call
-        if (within := INSIDE.get()) and type(within) is not Variant:
+        if self.switch.off or not args or INSIDE.get():
             return self.original(*args, **kwargs)
-        if self.switch.off or not args:
-            return self.original(*args, **kwargs)
-        if (self._serving is not None or self._when is not None) and not self._serves(args, kwargs):
-            return quietly(self.original, *args, **kwargs)
         instance = args[0]
+        if self._asks:
+            try:
+                serves = self._serving is None or self._serving(instance)
+                serves = serves and (self._when is None or self._when(*args, **kwargs))
+            except Exception as error:  # noqa: BLE001 - the integration's
+                self._runtime.guard.error("hook", error)
+                serves = True
+            if not serves:
+                return quietly(self.original, *args, **kwargs)
         found = self._recent.get(id(instance))
         if (
             found is None
@@ -157,15 +190,6 @@ class Method(Hooked):
         ):
             return self._find(instance)(*args, **kwargs)
         return found[3](*args, **kwargs)
-
-    def _serves(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> bool:
-        """Whether the call is a prediction. Never raises."""
-        try:
-            serves = self._serving is None or self._serving(args[0])
-            return serves and (self._when is None or self._when(*args, **kwargs))
-        except Exception as error:  # noqa: BLE001 - the integration's
-            self._runtime.guard.error("hook", error)
-            return True
 
     def _find(self, called: object) -> Callable[..., Any]:
         """The original observed under the identity of the instance that is called. Never raises."""

@@ -17,8 +17,9 @@ if TYPE_CHECKING:
 class Inside:
     """Which observed call is running in this context: only the outermost counts.
 
-    Its `Monitor`; True where nothing counts; a `Variant` where none is running and one was chosen; else False. These
-    are the methods of a context variable, which cannot be pickled, and this, which observed functions hold, can.
+    Its `Monitor`; True where nothing counts; a `Variant`, which is false, where none is running and one was chosen; else
+    False. So what is true is an inner call. These are the methods of a context variable, which cannot be pickled, and
+    this, which observed functions hold, can.
     """
 
     __slots__ = ("get", "reset", "set")
@@ -44,6 +45,9 @@ class Variant:
     def __init__(self, name: str, flag: Mapping[str, str]) -> None:
         self.name = name
         self.flag = flag
+
+    def __bool__(self) -> bool:
+        return False
 
 
 class Handed(NamedTuple):
@@ -72,5 +76,4 @@ def hand(monitor: Monitor, answer: object, ended: int) -> None:
 
 def counts() -> bool:
     """Whether a call that begins now is an outermost one."""
-    within = INSIDE.get()
-    return not within or type(within) is Variant
+    return not INSIDE.get()

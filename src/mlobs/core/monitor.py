@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 _ERROR_TYPES: Final = 50  # a model that raises more kinds of errors has the rest under OpenTelemetry's own "_OTHER"
 _LONG: Final = 2e-3  # seconds; from here on reading the CPU clock on every call is lost in the call itself
 _SAMPLED: Final = 64  # else on one call in several, in so many at the most
+_SAMPLES_A_SECOND: Final = 50  # or fewer: a call whose clocks are read takes 20 µs longer, of which most is cold caches
 _POOLED: Final = 16  # on one call in so many it is asked what the process' other threads worked meanwhile
 _NEVER: Final = 2**62
 _COPY: Final = 1e-9  # seconds a byte that copying takes a caller, whose caches hold other things
@@ -82,6 +83,45 @@ class Monitor:
     The caller's side is `started`, `ring`, and the few numbers it decides by; everything else belongs to whoever
     holds the counting lock. ``after`` makes spans after the fact.
     """
+
+    # one object with its values in it, where a dict of forty would be four lookups away
+    __slots__ = (
+        "_alone",
+        "_answers",
+        "_batch",
+        "_bounds",
+        "_durations",
+        "_ended",
+        "_folded_at",
+        "_inputs",
+        "_rows",
+        "_settings",
+        "_share",
+        "_slow_is_given",
+        "_span_every",
+        "_wake",
+        "always",
+        "attributes",
+        "budget",
+        "capture",
+        "counts_down",
+        "cpu_every",
+        "features",
+        "guard",
+        "hands",
+        "iterates",
+        "model",
+        "off",
+        "operation",
+        "passed",
+        "pool_every",
+        "ring",
+        "slow",
+        "span_every",
+        "spanless",
+        "started",
+        "work",
+    )
 
     def __init__(
         self,
@@ -294,12 +334,15 @@ class Monitor:
         """Decide anew what the hot path does every call and what only sometimes."""
         histogram = self._durations_of(None)[0]
         total = int(histogram.counts.sum())
-        if total:
-            self.cpu_every = min(_SAMPLED, math.ceil(_LONG * total / histogram.total)) if histogram.total else _SAMPLED
-            self.pool_every = self.cpu_every * max(2, _POOLED // self.cpu_every)
+        elapsed = now - self._folded_at
         if not self._slow_is_given and total >= 100:
             self.slow = int(max(_SLOW_LEAST, _SLOW_FACTOR * histogram.quantile(0.99)) * 1e9)
-        elapsed = now - self._folded_at
+        if total and elapsed:  # not twice within one tick of the clock
+            mean = histogram.total / total
+            self.cpu_every = min(_SAMPLED, math.ceil(_LONG / mean)) if mean else _SAMPLED
+            if self.cpu_every > 1 and elapsed > 0:
+                self.cpu_every = max(self.cpu_every, round(calls / elapsed / _SAMPLES_A_SECOND))
+            self.pool_every = self.cpu_every * max(2, _POOLED // self.cpu_every)
         if elapsed > 0:
             self.ring.read(self._share.follow(spent, elapsed, self._settings.read_share))
         if elapsed > 0 and self.counts_down and not self.always:

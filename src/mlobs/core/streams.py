@@ -33,10 +33,9 @@ def wrap_generator(
     @functools.wraps(function)
     def observed(*args: Any, **kwargs: Any) -> Generator[Any, Any, Any]:
         if monitor.off or (within := INSIDE.get()):
-            if monitor.off or type(within) is not Variant:
-                return (yield from function(*args, **kwargs))
-            if branches is not None:
-                return (yield from branches.find(within)(*args, **kwargs))
+            return (yield from function(*args, **kwargs))
+        if within is not False and branches is not None:
+            return (yield from branches.find(within)(*args, **kwargs))
         generator = function(*args, **kwargs)
         call = Call(monitor, tracing, where, args, kwargs)
         resume: Callable[..., Any] = generator.send
@@ -90,7 +89,7 @@ def wrap_async_generator(
         # under a variant the one that is observed under it is driven in the place of the function's own
         varied = branches if type(within) is Variant and not monitor.off else None
         generator = (function if varied is None else varied.find(within))(*args, **kwargs)
-        passed = varied is not None or monitor.off or (within and type(within) is not Variant)
+        passed = varied is not None or monitor.off or within
         call = None if passed else Call(monitor, tracing, where, args, kwargs)
         resume: Callable[..., Awaitable[Any]] = generator.asend
         given: Any = None

@@ -128,8 +128,8 @@ PREDICTION_CPU_TIME: Final = Instrument(
     "counter",
     "s",
     "CPU time of the calling thread during calls. Read on every call of a model whose mean call takes 2 ms or more; "
-    "else on one call in several, 64 at the most, and scaled by duration (a ratio estimate). Work of other threads and "
-    "processes is not in it; coroutines have none.",
+    "else on one call in several, 64 at the most unless that were more than 50 a second, and scaled by duration (a ratio "
+    "estimate). Work of other threads and processes is not in it; coroutines have none.",
     _CALL,
 )
 FEATURE_OBSERVATIONS: Final = Instrument(
