@@ -1,6 +1,7 @@
 """LitServe: what a LitAPI predicts in its workers, under the span of the request that waits for it in the API server.
 
-Each request is put on a queue with its time; the time travels as one that knows its caller.
+Each request is put on a queue with its time; the time travels as one that knows its caller. Each answer comes back with the
+request's id, and the id travels as one that knows the tickets of what was predicted.
 """
 
 from __future__ import annotations
@@ -9,14 +10,19 @@ import functools
 import inspect
 import sys
 import threading
-from collections.abc import Sequence
-from contextlib import ExitStack
-from typing import TYPE_CHECKING, Any
+from collections import OrderedDict
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from contextvars import ContextVar
+from typing import TYPE_CHECKING, Any, Final
 
 from mlobs.integration import Integration, Reading
 
 if TYPE_CHECKING:
-    from mlobs.integration import Caller, Hooks
+    from mlobs.integration import Caller, Hooks, Served
+
+
+_MOST: Final = 65536  # requests that wait in one process
 
 
 class _Since(float):
@@ -34,15 +40,53 @@ class _Since(float):
         return _Since.of, (float(self), self.caller)
 
 
+class _Answered(str):
+    """The id of a request, and the tickets of what was predicted for it."""
+
+    __slots__ = ("tickets",)
+
+    tickets: str
+
+    @classmethod
+    def of(cls, uid: str, tickets: str) -> _Answered:
+        made = cls(uid)
+        made.tickets = tickets
+        return made
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _Answered.of, (str(self), self.tickets)
+
+
 # ── in the API server ───────────────────────────────────────────────────────────────────────────────────────────────
+
+
+class _Waiting:
+    """Who waits in this process for an answer, by the id of the request."""
+
+    def __init__(self, hooks: Hooks) -> None:
+        self.hooks = hooks
+        self._callers: OrderedDict[str, Caller] = OrderedDict()
+
+    def begins(self, uid: str) -> Caller:
+        """Whoever runs here waits from now on."""
+        caller = self._callers[uid] = self.hooks.caller()
+        while len(self._callers) > _MOST:  # an answer that never came: a worker has died
+            self._callers.popitem(last=False)
+        return caller
+
+    def answered(self, uid: str) -> None:
+        """The first of an answer has come."""
+        caller = self._callers.pop(uid, None)
+        if caller is not None and type(uid) is _Answered:
+            caller.answered(uid.tickets)
 
 
 class _Queue:
     """A queue of requests to which each brings its caller. Workers are given the queue itself."""
 
-    def __init__(self, queue: Any, hooks: Hooks) -> None:  # noqa: ANN401 - a proxy of a manager's
+    def __init__(self, queue: Any, waiting: _Waiting) -> None:  # noqa: ANN401 - a proxy of a manager's
         self._queue = queue
-        self._hooks = hooks
+        self._waiting = waiting
 
     def __getattr__(self, name: str) -> Any:  # noqa: ANN401 - the queue's
         return getattr(self._queue, name)
@@ -57,9 +101,9 @@ class _Queue:
         return self._queue.put_nowait(self._asked(item))
 
     def _asked(self, item: Any) -> Any:  # noqa: ANN401 - a request, or what ends a worker
-        with self._hooks.guarded():
+        with self._waiting.hooks.guarded():
             if type(item) is tuple and len(item) == 4 and type(item[2]) is float:
-                return *item[:2], _Since.of(item[2], self._hooks.caller()), item[3]
+                return *item[:2], _Since.of(item[2], self._waiting.begins(item[1])), item[3]
         return item
 
 
@@ -67,16 +111,41 @@ def _itself(queue: Any) -> Any:  # noqa: ANN401 - passed on
     return queue
 
 
+class _Receiving:
+    """A transport that tells each caller of its tickets before the answer is there."""
+
+    def __init__(self, transport: Any, waiting: _Waiting) -> None:  # noqa: ANN401 - LitServe's
+        self._transport = transport
+        self._waiting = waiting
+
+    def __getattr__(self, name: str) -> Any:  # noqa: ANN401 - the transport's
+        return getattr(self._transport, name)
+
+    async def areceive(self, *args: Any, **kwargs: Any) -> Any:  # noqa: ANN401 - passed on
+        answer = await self._transport.areceive(*args, **kwargs)
+        with self._waiting.hooks.guarded():
+            # a worker that may be started again says first that it has begun
+            if type(answer) is tuple and getattr(answer[1][1], "name", "") != "START":
+                self._waiting.answered(answer[0])
+        return answer
+
+
 def _server(hooks: Hooks) -> None:
-    """Handlers and specs alike ask the server for the queue."""
-    cls = sys.modules["litserve.server"].LitServer
-    original = cls._get_request_queue
+    """Handlers and specs alike ask the server for the queue; what comes back is sorted in one place."""
+    module = sys.modules["litserve.server"]
+    queue, receive = module.LitServer._get_request_queue, module.response_queue_to_buffer  # noqa: SLF001 - there is no public door
+    waiting = _Waiting(hooks)
 
-    @functools.wraps(original)
+    @functools.wraps(queue)
     def get_request_queue(self: Any, *args: Any, **kwargs: Any) -> Any:  # noqa: ANN401 - passed on
-        return _Queue(original(self, *args, **kwargs), hooks)
+        return _Queue(queue(self, *args, **kwargs), waiting)
 
-    hooks.replace(cls, "_get_request_queue", get_request_queue)
+    @functools.wraps(receive)
+    async def receive_with_tickets(transport: Any, *args: Any, **kwargs: Any) -> Any:  # noqa: ANN401 - passed on
+        return await receive(_Receiving(transport, waiting), *args, **kwargs)
+
+    hooks.replace(module.LitServer, "_get_request_queue", get_request_queue)
+    hooks.replace(module, "response_queue_to_buffer", receive_with_tickets)
 
 
 # ── in a worker ─────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -97,11 +166,50 @@ def _apis(hooks: Hooks) -> None:
     hooks.subclasses(sys.modules["litserve.api"].LitAPI, lambda cls: hooks.observe(cls, "predict", reading))
 
 
+class _Work:
+    """Requests that are worked on, and for whom."""
+
+    def __init__(self, hooks: Hooks, items: Sequence[Any], *, streams: bool) -> None:
+        self._streams = streams
+        known = [item for item in items if type(item[2]) is _Since]
+        self._ids = [item[1] for item in known]
+        self._callers = [item[2].caller for item in known]
+        self._hooks = hooks
+        self._served: Served | None = None
+        self._tickets: dict[str, str] = {}
+
+    @contextmanager
+    def under_way(self) -> Iterator[None]:
+        """A block in which whatever is predicted is predicted for them."""
+        if not self._callers:
+            yield
+            return
+        with self._hooks.serving(self._callers) as self._served:
+            if not self._streams:  # whose headers have left before anything is predicted
+                _WORK.set(self)
+            try:
+                yield
+            finally:
+                _WORK.set(None)
+
+    def answered(self, uid: str) -> str:
+        """The id of a request, with the tickets of what was predicted for it until now."""
+        if self._served is not None:
+            found = zip(self._ids, self._served.tickets(), strict=True)
+            self._tickets.update((one, tickets) for one, tickets in found if tickets)
+        tickets = self._tickets.pop(uid, None)
+        return uid if tickets is None else _Answered.of(uid, tickets)
+
+
+_WORK: ContextVar[_Work | None] = ContextVar("mlobs_litserve_work", default=None)
+
+
 class _Turn(threading.local):
     """The requests that this thread's loop is working on, until it takes the next ones from the queue."""
 
-    def __init__(self, hooks: Hooks) -> None:
+    def __init__(self, hooks: Hooks, *, streams: bool) -> None:
         self._hooks = hooks
+        self._streams = streams
         self._block = ExitStack()
 
     def over(self) -> None:
@@ -109,9 +217,30 @@ class _Turn(threading.local):
 
     def begins(self, items: Sequence[Any]) -> None:
         with self._hooks.guarded():
-            callers = [item[2].caller for item in items if type(item[2]) is _Since]
-            if callers:
-                self._block.enter_context(self._hooks.serving(callers))
+            self._block.enter_context(_Work(self._hooks, items, streams=self._streams).under_way())
+
+
+def _loops(hooks: Hooks) -> None:
+    """Every loop puts its answers in one way."""
+    loop = sys.modules["litserve.loops.base"].LitLoop
+    put = loop.put_response
+
+    @functools.wraps(put)
+    def put_with_tickets(
+        self: Any,  # noqa: ANN401 - as LitServe has it
+        transport: Any,  # noqa: ANN401 - likewise
+        response_queue_id: int,
+        uid: str,
+        *args: Any,  # noqa: ANN401 - likewise
+        **kwargs: Any,  # noqa: ANN401 - likewise
+    ) -> Any:  # noqa: ANN401 - likewise
+        with hooks.guarded():
+            work = _WORK.get()
+            if work is not None:
+                uid = work.answered(uid)
+        return put(self, transport, response_queue_id, uid, *args, **kwargs)
+
+    hooks.replace(loop, "put_response", put_with_tickets)
 
 
 class _Taken:
@@ -157,14 +286,14 @@ def _simple(hooks: Hooks) -> None:
 
 def _streaming(hooks: Hooks) -> None:
     module = sys.modules["litserve.loops.streaming_loops"]
-    _one_by_one(hooks, module.StreamingLoop, "run_streaming_loop")
-    _task(hooks, module.StreamingLoop, "_process_streaming_request")
+    _one_by_one(hooks, module.StreamingLoop, "run_streaming_loop", streams=True)
+    _task(hooks, module.StreamingLoop, "_process_streaming_request", streams=True)
     _batches(hooks, module, "collate_requests")
 
 
-def _one_by_one(hooks: Hooks, owner: Any, name: str) -> None:  # noqa: ANN401 - a loop's class
+def _one_by_one(hooks: Hooks, owner: Any, name: str, *, streams: bool = False) -> None:  # noqa: ANN401 - a loop's class
     original = getattr(owner, name)
-    turn = _Turn(hooks)
+    turn = _Turn(hooks, streams=streams)
 
     @functools.wraps(original)
     def run(self: Any, lit_api: Any, request_queue: Any, *args: Any, **kwargs: Any) -> Any:  # noqa: ANN401 - passed on
@@ -176,26 +305,25 @@ def _one_by_one(hooks: Hooks, owner: Any, name: str) -> None:  # noqa: ANN401 - 
     hooks.replace(owner, name, run)
 
 
-def _task(hooks: Hooks, owner: Any, name: str) -> None:  # noqa: ANN401 - a loop's class
+def _task(hooks: Hooks, owner: Any, name: str, *, streams: bool = False) -> None:  # noqa: ANN401 - a loop's class
     original = getattr(owner, name)
 
     @functools.wraps(original)
     async def process(self: Any, request: Any, *args: Any, **kwargs: Any) -> Any:  # noqa: ANN401 - passed on
         with ExitStack() as block:
             with hooks.guarded():
-                if type(request[2]) is _Since:
-                    block.enter_context(hooks.serving([request[2].caller]))
+                block.enter_context(_Work(hooks, [request], streams=streams).under_way())
             return await original(self, request, *args, **kwargs)
 
     hooks.replace(owner, name, process)
 
 
-def _batches(hooks: Hooks, owner: Any, name: str) -> None:  # noqa: ANN401 - a loop's class, or its module
+def _batches(hooks: Hooks, owner: Any, name: str, *, streams: bool = False) -> None:  # noqa: ANN401 - a loop's class, or its module
     original = getattr(owner, name, None)  # where batches are collected differs between versions
     if original is None:
         return
     position = list(inspect.signature(original).parameters).index("request_queue")
-    turn = _Turn(hooks)
+    turn = _Turn(hooks, streams=streams)
 
     @functools.wraps(original)
     def collect(*args: Any, **kwargs: Any) -> Any:  # noqa: ANN401 - passed on
@@ -221,6 +349,7 @@ integration = Integration(
     lowest="0.2.13",
     modules={
         "litserve.api": _apis,
+        "litserve.loops.base": _loops,
         "litserve.loops.simple_loops": _simple,
         "litserve.loops.streaming_loops": _streaming,
         "litserve.server": _server,

@@ -16,11 +16,13 @@ from mlobs.integration import Integration, Named, Reading
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from mlobs.integration import Caller, Hooks
+    from mlobs.integration import Caller, Hooks, Served
 
     Batch = tuple[Sequence[Caller], Sequence[int] | None]
 
-_TOLD: Final = "mlobs_callers"  # beside a message's own fields; a worker without mlobs does not look there
+# beside a message's own fields; a worker without mlobs does not look there
+_TOLD: Final = "mlobs_callers"
+_TICKETS: Final = "mlobs_tickets"
 _BATCH: Final[ContextVar[Batch | None]] = ContextVar("mlobs_mlserver_batch", default=None)
 
 
@@ -114,16 +116,22 @@ def _batches(hooks: Hooks) -> None:
 
 
 def _dispatcher(hooks: Hooks) -> None:
-    """Send along who asks, as bytes: a worker may have no mlobs."""
+    """Send along who asks, as bytes: a worker may have no mlobs. What it predicted comes back with tickets."""
     dispatcher = sys.modules["mlserver.parallel.dispatcher"].Dispatcher
     dispatch = dispatcher.dispatch_request
 
     @functools.wraps(dispatch)
     async def dispatch_and_tell(self: Any, request_message: Any) -> Any:  # noqa: ANN401 - as MLServer has it
+        callers: Sequence[Caller] = ()
         with hooks.guarded():  # a variant may not pickle
             batch = _BATCH.get() or ([hooks.caller()], None)
             vars(request_message)[_TOLD] = pickle.dumps(batch)
-        return await dispatch(self, request_message)
+            callers = batch[0]
+        answer = await dispatch(self, request_message)
+        with hooks.guarded():
+            for caller, tickets in zip(callers, vars(answer).pop(_TICKETS, ()), strict=False):
+                caller.answered(tickets)
+        return answer
 
     hooks.replace(dispatcher, "dispatch_request", dispatch_and_tell)
 
@@ -132,7 +140,7 @@ def _worker(hooks: Hooks) -> None:
     worker = sys.modules["mlserver.parallel.worker"].Worker
     process = worker._process_request  # noqa: SLF001 - there is no public door
 
-    def block(request: Any) -> AbstractContextManager[None]:  # noqa: ANN401 - as MLServer has it
+    def block(request: Any) -> AbstractContextManager[Served | None]:  # noqa: ANN401 - as MLServer has it
         with hooks.guarded():
             told = vars(request).pop(_TOLD, None)
             if told is not None:
@@ -141,8 +149,12 @@ def _worker(hooks: Hooks) -> None:
 
     @functools.wraps(process)
     async def process_for(self: Any, request: Any) -> Any:  # noqa: ANN401 - as MLServer has it
-        with block(request):
-            return await process(self, request)
+        with block(request) as served:
+            answer = await process(self, request)
+            with hooks.guarded():
+                if served is not None:
+                    vars(answer)[_TICKETS] = served.tickets()
+            return answer
 
     hooks.replace(worker, "_process_request", process_for)
 

@@ -96,7 +96,7 @@ def _batches(hooks: Hooks) -> None:
 
     @functools.wraps(process)
     async def process_for(self: Any, func: Callable[..., Any], batch: list[Any]) -> Any:  # noqa: ANN401 - as Ray has it
-        callers = [getattr(one, _CALLER, None) for one in batch if not one.future.cancelled()]
+        callers: list[Any] = [getattr(one, _CALLER, None) for one in batch if not one.future.cancelled()]
         if not callers or None in callers:  # requests that came before the hooks
             return await process(self, func, batch)
         with hooks.serving(callers):

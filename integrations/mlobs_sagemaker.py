@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from mlobs.integration import Hooks, Report
 
 _UNNAMED: Final = ("", "model", None)  # what the toolkit calls the only model of a container
+_HEADER: Final = 255  # characters; at a longer one the model server closes the worker's connection
 _PROFILE: Final = ".profile.json"
 
 
@@ -91,15 +92,20 @@ def _handlers(hooks: Hooks) -> None:
 
 
 def _under(hooks: Hooks, transform: Callable[..., Any]) -> Callable[..., Any]:
-    """A request, under the span that its headers name."""
+    """A request, under the span that its headers name; its tickets are a header of the answer."""
 
     @functools.wraps(transform)
     def transform_under(self: Any, data: Any, context: Any) -> Any:  # noqa: ANN401 - as the toolkit has it
         headers: Mapping[str, Any] = {}
         with hooks.guarded():
             headers = dict(context.request_processor[0].get_request_properties())
-        with hooks.under(headers):
-            return transform(self, data, context)
+        with hooks.under(headers), hooks.answering() as request:
+            answer = transform(self, data, context)
+            with hooks.guarded():
+                tickets = request.header(_HEADER)
+                if tickets is not None:
+                    context.set_response_header(0, *tickets)
+            return answer
 
     return transform_under
 

@@ -14,7 +14,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any, NamedTuple, Protocol
 
-__all__ = ["Caller", "Hooks", "Integration", "Named", "Reading", "Report"]
+__all__ = ["Answering", "Caller", "Hooks", "Integration", "Named", "Reading", "Report", "Served"]
 
 
 class Report(Protocol):
@@ -104,6 +104,32 @@ class Reading(NamedTuple):
 class Caller(Protocol):
     """Who waits for a prediction; it may be pickled, to travel with the request to the process that predicts."""
 
+    def answered(self, tickets: str | None) -> None:
+        """Where it waits: the tickets of what another process has predicted for it, as `Served.tickets` gave them there.
+
+        The answer of its request carries them in a header, if that has not been sent.
+        """
+
+
+class Served(Protocol):
+    """Those for whom a block predicts."""
+
+    def tickets(self) -> Sequence[str | None]:
+        """The tickets of what was predicted until now and has none yet, for each caller; to be carried to where it waits.
+
+        None for a caller for whom nothing was predicted, or whose request wants no tickets.
+        """
+
+
+class Answering(Protocol):
+    """A request that is being served."""
+
+    def header(self, longest: int) -> tuple[str, str] | None:
+        """The header that carries the tickets of what was predicted, its name and value.
+
+        None where there are none, or where the value would have more than ``longest`` characters, which is counted.
+        """
+
 
 class Hooks(Protocol):
     """What an integration may ask for. Nothing here raises for a name that ``owner`` does not have itself."""
@@ -152,13 +178,13 @@ class Hooks(Protocol):
     def caller(self) -> Caller:
         """Whoever runs here now, about to wait for a prediction in a queue or batch: its span, the time, its request."""
 
-    def serving(self, callers: Sequence[Caller], rows: Sequence[int] | None = None) -> AbstractContextManager[None]:
+    def serving(self, callers: Sequence[Caller], rows: Sequence[int] | None = None) -> AbstractContextManager[Served]:
         """A block, in any thread or process of this machine, in which whatever is predicted is predicted for ``callers``.
 
         One caller's prediction has its span under the caller's; that of several has a root span with links to theirs,
         and theirs link back. The first prediction of the block tells how long each has waited, the stage ``queue``. The
         block has a context of its own. ``rows`` says how many rows of the batch are each caller's, one by default, so that
-        each request's answer carries its own tickets, where requests are served in this process.
+        each request's answer carries its own tickets; where requests are served in another process, by `Served.tickets`.
         """
 
     def report(self) -> Report | None:
@@ -197,6 +223,9 @@ class Hooks(Protocol):
 
     def under(self, headers: Mapping[str, Any]) -> AbstractContextManager[None]:
         """A block that serves a request with these headers: where it runs under no span, it runs under the caller's."""
+
+    def answering(self) -> AbstractContextManager[Answering]:
+        """A block that serves a request whose server is no application of ASGI or WSGI, and has its tickets in the end."""
 
 
 class Integration(NamedTuple):

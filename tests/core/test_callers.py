@@ -397,6 +397,60 @@ def test_callers_from_other_processes_take_no_tickets() -> None:
     assert [one.answer for one in calls] == [[0.5]]
 
 
+def test_tickets_travel_back_to_the_process_where_a_request_waits(selling: Telemetry) -> None:
+    """Sealed where it was predicted, once for each that wants them, and put into the header where the request waits."""
+    predict = mlobs.observe(model="m")(lambda rows: [0.1, 0.2, 0.3])
+    (first, second), (calls, others) = asked(2)
+    nobody = hooks.caller()
+    there = pickle.loads(pickle.dumps([first, nobody, second]))
+    with hooks.serving(there) as served_there:
+        assert list(served_there.tickets()) == [None, None, None]
+        predict(ROWS)
+        one, none, other = served_there.tickets()
+        assert list(served_there.tickets()) == [None, None, None]
+    assert none is None
+    assert one is not None
+    assert other is not None
+    for caller, tickets in ((first, one), (nobody, one), (second, other), (second, None)):
+        caller.answered(tickets)
+    assert (calls, others) == ([one], [other])
+    assert runtime.outcomes.tickets.header([*calls, *others]) == f"{one},{other}"
+    assert selling.total("mlobs.outcome.expected") == 2
+    assert mlobs.outcome(one, actual=True)
+    assert mlobs.outcome(other, actual=True)
+
+
+@pytest.mark.usefixtures("selling")
+def test_tickets_pass_through_a_block_of_one() -> None:
+    """What a third process predicted for a lone caller is that one's; of several callers nobody knows whose it is."""
+    callers, handed = asked(2)
+    for some in (callers[:1], callers):
+        with hooks.serving(some):
+            hooks.caller().answered("ticket")
+    assert handed == [["ticket"], []]
+
+
+def test_a_request_of_a_server_without_an_application_has_its_header(selling: Telemetry) -> None:
+    """As long as the server says it may be; a longer one is counted and gives nothing out."""
+    predict = mlobs.observe(model="m")(lambda rows: [0.5] * len(rows))
+    with hooks.answering() as request:
+        assert request.header(255) is None
+        predict(ROWS)
+        assert request.header(255) is None
+        assert selling.total("mlobs.sdk.dropped", reason="ticket_header") == 3
+        assert selling.total("mlobs.outcome.expected") == 0
+        with hooks.answering() as inner:
+            predict(ROWS[:1])
+            assert inner.header(4096) is None  # it is a part of the outer one
+        found = request.header(4096)
+    assert found is not None
+    assert (found[0], found[1].count(",")) == ("mlobs-ticket", 3)
+    assert REQUEST.get() is None
+    with capture(), hooks.answering() as request:
+        predict(ROWS)
+        assert request.header(4096) is None  # nobody has a key
+
+
 # ── what goes wrong ─────────────────────────────────────────────────────────────────────────────────────────────────
 
 

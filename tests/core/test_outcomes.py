@@ -83,6 +83,19 @@ def test_rows_have_tickets_of_their_own(sealed: Telemetry) -> None:
     assert mlobs.quality()["m"].confusion == {("0", "0"): 1, ("1", "1"): 1, ("1", "0"): 1}
 
 
+def test_who_asks_twice_gets_the_same_ticket(sealed: Telemetry) -> None:
+    """In the body and in the header it is one prediction, and it is expected once; what one says of it is another."""
+    mlobs.observe(model="m")(lambda rows: [0.2, 0.7, 0.9])([[1.0]] * 3)
+    calls: list[Any] = [LAST.get()]
+    tickets = mlobs.tickets()
+    assert runtime.outcomes.tickets.header(calls) == ",".join(tickets) == ",".join(mlobs.tickets())
+    assert mlobs.ticket() == tickets[0]
+    assert sealed.total("mlobs.outcome.expected") == 3
+    assert mlobs.ticket(score=0.5) not in tickets
+    mlobs.observe(model="m")(lambda row: 0.7)([1.0])
+    assert mlobs.ticket() == mlobs.ticket() != tickets[0]
+
+
 def test_inside_a_call_one_says_what_it_will_be(sealed: Telemetry) -> None:
     """A ticket taken inside is that call's; what is given is what is sealed."""
 
@@ -264,15 +277,20 @@ def test_without_a_key_there_is_no_ticket_and_it_is_told(telemetry: Telemetry) -
 
 def test_settings_that_change_are_followed(sealed: Telemetry) -> None:
     """Keys that are taken away give no tickets; a shorter life, and a shorter memory, hold at once."""
-    mlobs.observe(model="m")(lambda row: 0.7)([1.0])
-    ticket = mlobs.ticket()
+    predict = mlobs.observe(model="m")(lambda row: 0.7)
+
+    def told() -> str | None:
+        predict([1.0])
+        return mlobs.ticket()
+
+    ticket = told()
     mlobs.configure(ticket_keys=[KEY], ticket_ttl=1e-9)
     assert not mlobs.outcome(ticket, actual=True)
     assert unjoined(sealed, "expired") == 1
     mlobs.configure(enabled=True)
     assert mlobs.ticket() is None
     mlobs.configure(ticket_keys=[KEY], outcome_memory=2)
-    tickets = [mlobs.ticket() for _ in range(6)]
+    tickets = [told() for _ in range(6)]
     assert all(mlobs.outcome(one, actual=True) for one in tickets)
     assert mlobs.outcome(tickets[0], actual=True)  # forgotten
     assert not mlobs.outcome(tickets[-1], actual=True)

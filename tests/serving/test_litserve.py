@@ -156,6 +156,25 @@ def test_a_worker_gives_the_tickets_of_its_predictions(ledger: Ledger) -> None:
         assert {name: quality.mae for name, quality in mlobs.quality().items()} == {"single": 0.0, "Batch": 0.0}
 
 
+def test_the_answer_has_them_in_its_header(ledger: Ledger) -> None:
+    """Of every loop but streams, whose headers leave first; a ticket that is in the body too is the same, and expected once."""
+    header = "mlobs-ticket"
+    for path in ("single", "batch"):
+        assert all(answer.headers[header] == answer.json()["ticket"] for answer in ledger.answers[path])
+    with capture(ticket_keys=[KEY]) as telemetry:
+        for name in ("Soon", "Numbers"):
+            mlobs.objective(model=name, task="regression")
+            for answer in ledger.answers[name.lower()]:
+                assert mlobs.outcome(answer.headers[header], actual=answer.json()["score"])
+        assert telemetry.total("mlobs.outcome.unjoined") == 0
+        assert {name: quality.mae for name, quality in mlobs.quality().items()} == {"Soon": 0.0, "Numbers": 0.0}
+    for path, answers in ledger.answers.items():
+        if "stream" in path or " " in path:
+            assert not any(header in answer.headers for answer in answers), path
+    expected = counted(ledger.sink, "mlobs.outcome.expected", "model.name")
+    assert expected == {(name,): 12 for name in ("single", "Batch", "Soon", "Numbers")}
+
+
 def test_under_the_agent_a_prediction_hangs_under_the_requests_span(sink: Sink, tmp_path: Path) -> None:
     """`opentelemetry-instrument`, no line of code: spawned workers have it too, and requests are traced by FastAPI's."""
     pytest.importorskip("opentelemetry.instrumentation.fastapi")

@@ -32,7 +32,7 @@ from tests.serving.started import (
 from tests.sink import Sink
 
 import mlobs
-from mlobs.testing import Telemetry
+from mlobs.testing import Telemetry, capture
 
 mlserver = pytest.importorskip("mlserver")
 pytest.importorskip("mlserver_sklearn")
@@ -85,6 +85,18 @@ def served(sink: Sink, folder: Path, **environ: str) -> Iterator[Started]:
         yield server
 
 
+def redeemed(answers: list[Any]) -> dict[str, float | None]:
+    """How far each answer is from what its own tickets say of it."""
+    with capture(ticket_keys=[KEY]) as telemetry:
+        mlobs.objective(model="flats", task="regression")
+        for answer in answers:
+            data = answer.body["outputs"][0]["data"]
+            for ticket, price in zip(answer.headers["mlobs-ticket"].split(","), data, strict=True):
+                assert mlobs.outcome(ticket, actual=price)
+        assert telemetry.total("mlobs.outcome.unjoined") == 0
+        return {name: quality.mae for name, quality in mlobs.quality().items()}
+
+
 PREDICT = ("flats", "3", "predict", "")
 
 
@@ -105,9 +117,10 @@ def test_each_under_its_caller(sink: Sink, tmp_path: Path, workers: str) -> None
     assert failures(sink) == {}
     found = parents(sink)
     assert [len(found.get(one, ())) for one in callers] == [1] * len(callers)
-    if workers == "0":
-        assert all(len(answer.headers["mlobs-ticket"].split(",")) == 2 for answer in answers)
-    else:
+    assert redeemed(answers) == {"flats": 0.0}
+    assert all(len(answer.headers["mlobs-ticket"].split(",")) == 2 for answer in answers)
+    assert not any("mlobs-ticket" in answer.headers for answer in failed)
+    if workers != "0":
         assert stages(sink) == {("queue",): REQUESTS + 5}
         assert sum(1 for metrics in sink.latest().values() if "mlobs.prediction.rows" in metrics) == 2
 
@@ -129,8 +142,8 @@ def test_batches_have_links_to_all(sink: Sink, tmp_path: Path, workers: str) -> 
     assert [answer.status for answer in answers] == [200] * REQUESTS
     for number, answer in enumerate(answers):
         assert answer.body["outputs"][0]["data"] == pytest.approx(PRICES[:1] if number % 2 else PRICES)
-        if workers == "0":
-            assert len(answer.headers["mlobs-ticket"].split(",")) == 2 - number % 2
+        assert len(answer.headers["mlobs-ticket"].split(",")) == 2 - number % 2
+    assert redeemed(answers) == {"flats": 0.0}
     [(key, batches)] = calls(sink).items()
     assert key == PREDICT
     assert REQUESTS / 4 <= batches < REQUESTS, server.said[-2000:]

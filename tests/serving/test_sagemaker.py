@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 import pytest
 from tests import told
-from tests.serving import started
+from tests.serving import loopback, started
 from tests.serving.started import EXAMPLES, Started, caller, parents, rows, stages
 from tests.sink import Sink
 
@@ -66,6 +66,7 @@ def server(model: Path, sink: Sink, tmp_path: Path) -> Iterator[Started]:
     command = [str(scripts / "multi-model-server"), "--start", "--foreground", "--mms-config", str(config)]
     command += ["--model-store", "/", "--models", f"model={model}"]
     environ = {
+        "MLOBS_TICKET_KEYS": started.KEY,
         "PYTHONPATH": str(model / "code"),
         "PATH": os.pathsep.join((str(scripts), os.environ["PATH"])),
         "LOG_LOCATION": str(tmp_path / "logs"),
@@ -80,10 +81,13 @@ def test_every_prediction_of_the_server_counts(server: Started, sink: Sink) -> N
     callers = [caller() for _ in range(12)]
     bodies = [np.ones((1 + index % 3, 3)).tolist() for index in range(12)]
     answers = server.load("/predictions/model", bodies, callers)
-    assert [answer.status for answer in answers] == [200] * 12
+    assert [answer.status for answer in answers] == [200] * 12, server.said
     assert all(len(answer.body) == len(body) for answer, body in zip(answers, bodies, strict=True))
+    # the server takes no header of more than 255 characters, which is one ticket
+    assert ["mlobs-ticket" in answer.headers for answer in answers] == [len(body) == 1 for body in bodies]
     refused = server.request("/predictions/model", [[1.0, 2.0]])
     assert refused.status == 500
+    assert "mlobs-ticket" not in refused.headers
     sent = sum(map(len, bodies))
     assert sink.wait(lambda sink: sum(started.calls(sink).values()) == 13), server.said
     assert sink.wait(lambda sink: all((one.trace, one.span) in parents(sink) for one in callers)), server.said
@@ -97,6 +101,10 @@ def test_every_prediction_of_the_server_counts(server: Started, sink: Sink) -> N
         (span,) = parents(sink)[one.trace, one.span]
         assert span.name == "predict churn"
     assert started.failures(sink) == {}
+    assert loopback.counted(sink, "mlobs.sdk.dropped", "reason") == {
+        ("ticket_header",): 4 * 2 + 4 * 3,
+        ("width",): 1,
+    }
 
 
 # ── in this process ─────────────────────────────────────────────────────────────────────────────────────────────────

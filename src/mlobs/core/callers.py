@@ -15,9 +15,10 @@ from opentelemetry import trace
 from opentelemetry.trace import INVALID_SPAN_CONTEXT, Link, NonRecordingSpan, SpanContext, TraceFlags
 
 from mlobs.core.inside import INSIDE, KEPT, REQUEST, Handed, Variant
+from mlobs.core.ring import drain
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
     from types import TracebackType
 
     from opentelemetry.context import Context
@@ -28,18 +29,21 @@ if TYPE_CHECKING:
 
 
 class Caller:
-    """One who waits: its span, since when, and what its context knows. Pickled, it is the name of its span and the time."""
+    """One who waits: its span, since when, and what its context knows.
+
+    Pickled, it is the name of its span, the time, and whether its request wants tickets.
+    """
 
     __slots__ = ("context", "inside", "request", "since", "span")
 
-    def __init__(self, ids: tuple[int, int, int] | None, since: int, inside: object) -> None:
+    def __init__(self, ids: tuple[int, int, int] | None, since: int, inside: object, *, wants: bool = False) -> None:
         self.context = None
         if ids is not None:
             self.context = SpanContext(ids[0], ids[1], is_remote=True, trace_flags=TraceFlags(ids[2]))
         self.since = since  # ns since the epoch: another process may be asked
         self.inside = inside
         self.span: Span | None = None
-        self.request: list[Handed] | None = None
+        self.request: list[Handed | str] | None = [] if wants else None
 
     @classmethod
     def nobody(cls) -> Caller:
@@ -59,10 +63,20 @@ class Caller:
         found.request = REQUEST.get()
         return found
 
-    def __reduce__(self) -> tuple[type[Caller], tuple[Any, ...]]:
+    @classmethod
+    def elsewhere(cls, ids: tuple[int, int, int] | None, since: int, inside: object, wants: bool = False) -> Caller:  # noqa: FBT001, FBT002 - a pickle has no names
+        """One of another process."""
+        return cls(ids, since, inside, wants=wants)
+
+    def __reduce__(self) -> tuple[Any, ...]:
         context = self.context
         ids = None if context is None else (context.trace_id, context.span_id, int(context.trace_flags))
-        return Caller, (ids, self.since, self.inside)
+        return Caller.elsewhere, (ids, self.since, self.inside, self.request is not None)
+
+    def answered(self, tickets: str | None) -> None:
+        """See `mlobs.integration.Caller`."""
+        if tickets and self.request is not None and len(self.request) < KEPT:
+            self.request.append(tickets)
 
 
 class Crowd(NonRecordingSpan):
@@ -121,14 +135,21 @@ class Serving:
     variant or being inside of an observed call.
     """
 
-    def __init__(self, callers: Sequence[Caller], rows: Sequence[int] | None, guard: Guard) -> None:
+    def __init__(
+        self,
+        callers: Sequence[Caller],
+        rows: Sequence[int] | None,
+        guard: Guard,
+        seal: Callable[[Sequence[Handed | str]], str | None],
+    ) -> None:
         self._callers = callers
         self._rows = rows
         self._guard = guard
-        self._calls: list[Handed] = []
+        self._seal = seal
+        self._calls: list[Handed | str] = []
         self._tokens: tuple[Any, Any, Any] | None = None
 
-    def __enter__(self) -> None:
+    def __enter__(self) -> Serving:
         try:
             crowd, inside = Crowd(self._callers), _agreed(self._callers)
             context = trace.set_span_in_context(crowd, otel_context.Context())
@@ -136,6 +157,19 @@ class Serving:
             self._guard.error("serving", error)
         else:
             self._tokens = otel_context.attach(context), INSIDE.set(inside), REQUEST.set(self._calls)
+        return self
+
+    def tickets(self) -> list[str | None]:
+        """See `mlobs.integration.Served`."""
+        found: list[str | None] = []
+        try:
+            self._deal_all()
+            for caller in self._callers:
+                calls, caller.request = caller.request, caller.request and []
+                found.append(self._seal(calls) if calls else None)
+        except Exception as ours:  # noqa: BLE001 - callers that are none
+            self._guard.error("serving", ours)
+        return found if len(found) == len(self._callers) else [None] * len(self._callers)
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
@@ -147,11 +181,17 @@ class Serving:
             REQUEST.reset(request)
             INSIDE.reset(inside)
             otel_context.detach(attached)
-            rows = [1] * len(self._callers) if self._rows is None else list(self._rows)
-            for handed in self._calls:
-                self._deal(handed, rows)
+            self._deal_all()
         except Exception as ours:  # noqa: BLE001 - a block that ends in another context than it began in, say
             self._guard.error("serving", ours)
+
+    def _deal_all(self) -> None:
+        rows = [1] * len(self._callers) if self._rows is None else list(self._rows)
+        for handed in drain(self._calls):
+            if isinstance(handed, Handed):
+                self._deal(handed, rows)
+            elif len(self._callers) == 1:  # of a third process; of several callers nobody knows whose each is
+                self._callers[0].answered(handed)
 
     def _deal(self, handed: Handed, sizes: Sequence[int]) -> None:
         """Give each caller's request its part of an answer, for its ticket."""
@@ -163,7 +203,10 @@ class Serving:
         for caller, rows in tuple(zip(self._callers, sizes, strict=True)):  # before anybody is given another's
             request = caller.request
             if request is not None and rows and len(request) < KEPT:
-                request.append(handed if whole else handed._replace(answer=answer[first : first + rows]))
+                last = first + rows
+                request.append(
+                    handed if whole else handed._replace(answer=answer[first:last], sealed=handed.sealed[first:last])
+                )
             first += rows
 
 

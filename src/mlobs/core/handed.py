@@ -4,13 +4,48 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterable
 from contextlib import suppress
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from mlobs.core.inside import LAST, REQUEST, Handed
 
+if TYPE_CHECKING:
+    from types import TracebackType
+
 HEADER: Final = "mlobs-ticket"
 
-Sealing = Callable[[], Callable[[list[Handed]], str | None] | None]
+Calls = list[Handed | str]
+Seal = Callable[..., str | None]  # of calls, and of how many characters a header may have
+Sealing = Callable[[], Seal | None]
+
+
+class Answering:
+    """A block that serves one request of a server which writes headers by itself; a part of an outer one is none."""
+
+    def __init__(self, sealing: Sealing) -> None:
+        self._sealing = sealing
+        self._seal: Seal | None = None
+        self._calls: Calls = []
+        self._tokens: tuple[Any, Any] | None = None
+
+    def __enter__(self) -> Answering:
+        self._seal = self._sealing()
+        if self._seal is not None and REQUEST.get() is None:
+            self._tokens = REQUEST.set(self._calls), LAST.set(None)
+        return self
+
+    def header(self, longest: int) -> tuple[str, str] | None:
+        """See `mlobs.integration.Answering`."""
+        found = self._seal(self._calls, longest) if self._seal is not None and self._calls else None
+        return None if found is None else (HEADER, found)
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        if self._tokens is not None:
+            request, last = self._tokens
+            with suppress(ValueError):  # one thrown away half served ends in somebody else's context
+                LAST.reset(last)
+                REQUEST.reset(request)
 
 
 def asgi(application: Callable[..., Awaitable[Any]], sealing: Sealing, position: int) -> Callable[..., Awaitable[Any]]:
@@ -24,7 +59,7 @@ def asgi(application: Callable[..., Awaitable[Any]], sealing: Sealing, position:
         if seal is None or REQUEST.get() is not None or len(args) != position + 3 or not _is_http(args[position]):
             return await application(*args, **kwargs)
         *before, send = args
-        calls: list[Handed] = []
+        calls: Calls = []
 
         async def sent(message: Any) -> Any:  # noqa: ANN401 - passed on
             if calls and type(message) is dict and message.get("type") == "http.response.start":
@@ -66,7 +101,7 @@ def wsgi(
         if seal is None or REQUEST.get() is not None or len(args) != position + 2:
             return application(*args, **kwargs)
         *before, start_response = args
-        calls: list[Handed] = []
+        calls: Calls = []
 
         def started(status: str, headers: list[tuple[str, str]], *rest: Any) -> Any:  # noqa: ANN401 - passed on
             header = seal(calls) if calls else None

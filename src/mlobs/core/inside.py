@@ -51,23 +51,27 @@ class Variant:
 
 
 class Handed(NamedTuple):
-    """An observed call that ended well, kept for tickets: whose it was, what it answered, and when (perf_counter_ns)."""
+    """An observed call that ended well, kept for tickets: whose it was, what it answered, and when (perf_counter_ns).
+
+    ``sealed``: its tickets, one a row, once somebody has them: whoever asks again gets the same.
+    """
 
     monitor: Monitor
     answer: Any
     ended: int
+    sealed: list[str]
 
 
 LAST: Final[ContextVar[Handed | None]] = ContextVar("mlobs_last", default=None)
 
-# the calls of one request, whatever threads serve it; set by who wraps the application
-REQUEST: Final[ContextVar[list[Handed] | None]] = ContextVar("mlobs_request", default=None)
+# the calls of one request, whatever threads serve it, and tickets from other processes; set by who wraps the application
+REQUEST: Final[ContextVar[list[Handed | str] | None]] = ContextVar("mlobs_request", default=None)
 KEPT: Final = 64  # calls of one request whose answers are kept
 
 
 def hand(monitor: Monitor, answer: object, ended: int) -> None:
     """A call has ended well, and tickets may be asked for. Never raises."""
-    handed = Handed(monitor, answer, ended)
+    handed = Handed(monitor, answer, ended, [])
     LAST.set(handed)
     request = REQUEST.get()
     if request is not None and len(request) < KEPT:

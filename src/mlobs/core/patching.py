@@ -28,6 +28,7 @@ from mlobs.profile import Profile
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
+    from mlobs.core.handed import Answering
     from mlobs.core.registry import Registry
     from mlobs.core.runtime import Runtime
 
@@ -160,7 +161,11 @@ class Patches:
 
     def serving(self, callers: Sequence[Any], rows: Sequence[int] | None = None) -> Serving:
         """See `mlobs.integration.Hooks`."""
-        return Serving(callers, rows, self._runtime.guard)
+        return Serving(callers, rows, self._runtime.guard, self._runtime.outcomes.tickets.header)
+
+    def answering(self) -> Answering:
+        """See `mlobs.integration.Hooks`."""
+        return self._requests.answering()
 
     def report(self) -> CallReport | None:
         """See `mlobs.integration.Hooks`."""

@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     from opentelemetry.context import Context
     from opentelemetry.propagators.textmap import TextMapPropagator
 
-    from mlobs.core.inside import Handed
     from mlobs.core.runtime import Runtime
 
 _ASGI: Final = "opentelemetry.instrumentation.asgi"
@@ -86,7 +85,11 @@ class Requests:
         """A block that serves a request with these headers, under the span that they name where there is none."""
         return Under(self._of_headers(headers))
 
-    def _tickets(self) -> Callable[[list[Handed]], str | None] | None:
+    def answering(self) -> handed.Answering:
+        """A block that serves one request of a server which writes headers by itself."""
+        return handed.Answering(self._tickets)
+
+    def _tickets(self) -> handed.Seal | None:
         """What makes the tickets of a request's calls; None where nobody wants them."""
         settings = self._state.settings
         return None if self.off or not settings.tickets or not settings.enabled else self._state.outcomes.tickets.header

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from mlobs.release.ticket import Ticketer
 
 _HEADER: Final = 16  # tickets; more are no header, but a body
+_LONGEST: Final = 65536
 
 
 class Given(NamedTuple):
@@ -32,6 +33,9 @@ class Given(NamedTuple):
 
     label: Label = None
     score: float | None = None
+
+
+_ITSELF: Final = Given()
 
 
 class Tickets:
@@ -76,24 +80,42 @@ class Tickets:
         """A ticket for each row that the call answered which has just ended here."""
         return self._sealed(Given(), first=False)
 
-    def header(self, calls: Sequence[Handed]) -> str | None:
-        """The tickets of a request's calls, for its answer; None where there are none, or too many. Never raises."""
+    def header(self, calls: Sequence[Handed | str], longest: int = _LONGEST) -> str | None:
+        """The tickets of a request's calls, for its answer; None where there are none, or too many. Never raises.
+
+        A text among the calls is a header of another process, whose calls these were. ``longest``: in characters.
+        """
         try:
             ticketer = self.ticketer()
             if ticketer is None or not calls:
                 return None
-            count = sum(map(rows_of, calls))
-            if count > _HEADER:
+            count = sum(one.count(",") + 1 if isinstance(one, str) else rows_of(one) for one in calls)
+            header = self._header(ticketer, calls, longest) if count <= _HEADER else None
+            if header is None:
                 self._drop("ticket_header", count)
-                return None
-            rows = [(handed.monitor, row, ended(handed)) for handed in calls for row in self._rows(handed)]
-            found = [prediction(monitor, row, at, self._task(monitor)) for monitor, row, at in rows]
-            sealed = [ticketer.seal(one) for one in found]
-            self._expect(found)
-            return ",".join(sealed)
         except Exception as error:  # noqa: BLE001 - ours
             self._state.guard.error("ticket", error)
             return None
+        return header
+
+    def _header(self, ticketer: Ticketer, calls: Sequence[Handed | str], longest: int) -> str | None:
+        sealed: list[str] = []
+        made: list[tuple[Handed, list[Prediction], list[str]]] = []
+        for one in calls:
+            if isinstance(one, str):
+                sealed.append(one)
+            elif one.sealed:
+                sealed += one.sealed
+            else:
+                predictions = self._of(one, self._rows(one))
+                made.append((one, predictions, [ticketer.seal(each) for each in predictions]))
+                sealed += made[-1][2]
+        header = ",".join(sealed)
+        if len(header) > longest:
+            return None
+        for handed, predictions, found in made:
+            self._given(handed, predictions, found)
+        return header
 
     def _sealed(self, given: Given, *, first: bool) -> list[str]:
         try:
@@ -101,13 +123,22 @@ class Tickets:
             if ticketer is None:
                 self._drop("ticket_key")
                 return []
+            handed = LAST.get() if not isinstance(INSIDE.get(), Monitor) else None
+            if handed is not None and handed.sealed and given == _ITSELF:
+                return handed.sealed[:1] if first else list(handed.sealed)
             predictions = self._predictions(given, first=first)
             sealed = [ticketer.seal(one) for one in predictions]
-            self._expect(predictions)
+            self._given(handed, predictions, sealed)
         except Exception as error:  # noqa: BLE001 - ours
             self._state.guard.error("ticket", error)
             return []
         return sealed
+
+    def _given(self, handed: Handed | None, predictions: Sequence[Prediction], sealed: Sequence[str]) -> None:
+        """Somebody has these tickets now; where they are all that ``handed`` predicts, it keeps them."""
+        self._expect(predictions)
+        if handed is not None and len(sealed) == rows_of(handed):
+            handed.sealed[:] = sealed
 
     def _predictions(self, given: Given, *, first: bool) -> list[Prediction]:
         """What the current call predicts, or the one before; none where there is none."""
@@ -123,8 +154,10 @@ class Tickets:
         if first:
             label, score = rows[0]
             rows = [(label if given.label is None else given.label, score if given.score is None else given.score)]
-        at = ended(handed)
-        task = self._task(handed.monitor)
+        return self._of(handed, rows)
+
+    def _of(self, handed: Handed, rows: Sequence[Predicted]) -> list[Prediction]:
+        at, task = ended(handed), self._task(handed.monitor)
         return [prediction(handed.monitor, row, at, task) for row in rows]
 
     def _rows(self, handed: Handed) -> list[Predicted]:
