@@ -113,6 +113,16 @@ def test_what_the_integration_raises_is_counted_and_the_call_goes_on(patches: Pa
     assert {"answer", "hook", "identity", "watch"} <= places
 
 
+@pytest.mark.usefixtures("telemetry")
+def test_a_reader_that_raises_is_loud_where_we_are_tested(patches: Patches) -> None:
+    """A test of an integration sees what its reader of answers raises, on the hot path too."""
+    assert runtime.guard.strict
+    patches.observe(Base, "forward", Reading(answer=lambda said: said["score"]))
+    for _ in range(3):
+        with pytest.raises(KeyError, match="score"):
+            Base().forward(ROWS)
+
+
 def test_identity_is_asked_once_of_each_instance(patches: Patches, telemetry: Telemetry) -> None:
     """What an instance says of itself is its name and version, what it was registered as goes before it."""
     asked: list[object] = []

@@ -149,15 +149,17 @@ def _wrap_plain(
             cpu = cpu_clock() - cpu
             if others >= 0:
                 monitor.pooled(others, cpu, took)
-        said: Any = None
+        said: Any = answer
+        if reader is not None:
+            try:
+                said = reader(answer)
+            except Exception as error:  # noqa: BLE001 - an integration's; the answer itself is not touched
+                said = None
+                monitor.guard.error("answer", error)
+            except BaseException as error:
+                failed(monitor, began, took, cpu, kept, None, error)
+                raise
         try:
-            if reader is None:
-                said = answer
-            else:
-                try:
-                    said = reader(answer)
-                except Exception as error:  # noqa: BLE001 - an integration's; the answer itself is not touched
-                    monitor.guard.error("answer", error)
             if said is None:
                 given = nothing
             else:

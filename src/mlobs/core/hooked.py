@@ -27,7 +27,7 @@ from mlobs.errors import ConfigurationError, MlobsError
 from mlobs.profile import Profile
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator
+    from collections.abc import Callable, Generator, Mapping
 
     from mlobs.core.registry import Registry
     from mlobs.core.runtime import Runtime
@@ -37,12 +37,12 @@ _REMEMBERED: Final = 1024  # identities whose observed function one method remem
 
 
 class _Within(functools.partial[object]):
-    """Whether an observed call is running, by one call of C; for whoever loads it by value, none is."""
+    """Whether an observed call is running, by one call of C; for whoever loads it by value, all are inner ones."""
 
     __slots__ = ()
 
     def __reduce__(self) -> tuple[Callable[..., Any], tuple[Any, ...]]:
-        return copy.copy, (bool,)
+        return copy.copy, (object,)  # what that makes is true
 
 
 _WITHIN: Final = _Within(INSIDE.get)
@@ -69,7 +69,12 @@ class Hooked:
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """What is called in place of the original."""
-        return self.original(*args, **kwargs)
+        return self.find(args, kwargs)(*args, **kwargs)
+
+    def find(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Callable[..., Any]:
+        """What these arguments are handed to. Never raises."""
+        del args, kwargs
+        return self.original
 
     def __reduce__(self) -> tuple[Callable[..., Any], tuple[Any, ...]]:
         return copy.copy, (self.original,)  # the copy of a function is the function itself
@@ -93,13 +98,16 @@ class Hooked:
         elif unless is not None:
             # torch.export of 2.6 names what a model holds by how its function names the model
             def stands_in(self: object, /, *args: Any, **kwargs: Any) -> Any:
-                return original(self, *args, **kwargs) if unless() or within() else hooked(self, *args, **kwargs)
+                if unless() or within():
+                    return original(self, *args, **kwargs)
+                return hooked.find((self, *args), kwargs)(self, *args, **kwargs)
 
         else:
 
             def stands_in(*args: Any, **kwargs: Any) -> Any:
-                # an inner call, of which a network has many, asks no more than this
-                return original(*args, **kwargs) if within() else hooked(*args, **kwargs)
+                if within():  # an inner call, of which a network has many, asks no more than this
+                    return original(*args, **kwargs)
+                return hooked.find(args, kwargs)(*args, **kwargs)
 
         return functools.wraps(original)(stands_in)
 
@@ -109,11 +117,10 @@ class Suppressed(Hooked):
 
     __slots__ = ()
 
-    def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        """Call the original; observed calls made from there are inner ones."""
-        if self.switch.off or not counts():
-            return self.original(*args, **kwargs)
-        return quietly(self.original, *args, **kwargs)
+    def find(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Callable[..., Any]:
+        """The original; observed calls made from there are inner ones."""
+        del args, kwargs
+        return self.original if self.switch.off or not counts() else functools.partial(quietly, self.original)
 
 
 def quietly(function: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
@@ -167,10 +174,10 @@ class Method(Hooked):
         self._recent: dict[int, tuple[weakref.ref[Any], object, object, Callable[..., Any]]] = {}
         self._where = _where(original, reading)
 
-    def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        """Call the original, observed as the instance's model where this is the outermost call."""
+    def find(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Callable[..., Any]:
+        """The original, observed as the instance's model where this is the outermost call."""
         if self.switch.off or not args or INSIDE.get():
-            return self.original(*args, **kwargs)
+            return self.original
         instance = args[0]
         if self._asks:
             try:
@@ -180,7 +187,7 @@ class Method(Hooked):
                 self._runtime.guard.error("hook", error)
                 serves = True
             if not serves:
-                return quietly(self.original, *args, **kwargs)
+                return functools.partial(quietly, self.original)
         found = self._recent.get(id(instance))
         if (
             found is None
@@ -188,8 +195,8 @@ class Method(Hooked):
             or found[1] is not self._registry.epoch
             or found[2] is not self._runtime.models
         ):
-            return self._find(instance)(*args, **kwargs)
-        return found[3](*args, **kwargs)
+            return self._find(instance)
+        return found[3]
 
     def _find(self, called: object) -> Callable[..., Any]:
         """The original observed under the identity of the instance that is called. Never raises."""
