@@ -288,7 +288,7 @@ def _streaming(hooks: Hooks) -> None:
     module = sys.modules["litserve.loops.streaming_loops"]
     _one_by_one(hooks, module.StreamingLoop, "run_streaming_loop", streams=True)
     _task(hooks, module.StreamingLoop, "_process_streaming_request", streams=True)
-    _batches(hooks, module, "collate_requests")
+    _batches(hooks, module, "collate_requests", streams=True)
 
 
 def _one_by_one(hooks: Hooks, owner: Any, name: str, *, streams: bool = False) -> None:  # noqa: ANN401 - a loop's class

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import inspect
 import pickle
 import queue
@@ -12,6 +13,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
+from unittest.mock import Mock
 
 import httpx
 import numpy as np
@@ -21,6 +23,7 @@ from tests.serving.loopback import callers, counted, free_port, serving, spans
 from tests.sink import Sink, running
 
 import mlobs
+import mlobs_litserve
 from mlobs.api import runtime
 from mlobs.core.callers import Caller
 from mlobs.testing import Telemetry, capture
@@ -365,3 +368,18 @@ def test_a_worker_serves_what_an_uninstrumented_server_has_queued(telemetry: Tel
     assert [item[1][0] for item in transport.sent] == [8.0]
     assert told.calls(telemetry) == {("One", "predict"): 1}
     assert told.stages(telemetry) == {}
+
+
+@pytest.mark.usefixtures("_hooked")
+def test_a_batch_of_streams_gives_no_tickets_out() -> None:
+    """Its headers have left: nothing is sealed for them that nobody would ever see."""
+    loops = importlib.import_module("litserve.loops.streaming_loops")
+    api = ls.LitAPI.__new__(ls.LitAPI)
+    api.max_batch_size, api.batch_timeout, api.request_timeout = 2, 0.01, 30
+    since = time.monotonic()
+    for began in (mlobs_litserve._Since.of(since, Caller.nobody()), since):  # the second ends what the first began
+        requests: Any = queue.Queue()
+        requests.put((0, "uid", began, 4.0))
+        loops.collate_requests(loop=Mock(), lit_api=api, request_queue=requests, transport=None)
+        assert requests.empty()
+        assert mlobs_litserve._WORK.get() is None
