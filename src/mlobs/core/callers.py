@@ -36,7 +36,7 @@ class Caller:
 
     __slots__ = ("context", "inside", "request", "since", "span")
 
-    def __init__(self, ids: tuple[int, int, int] | None, since: int, inside: object, *, wants: bool = False) -> None:
+    def __init__(self, ids: tuple[int, int, int] | None, since: int, inside: object, wants: bool = False) -> None:  # noqa: FBT001, FBT002 - a pickle has no names
         self.context = None
         if ids is not None:
             self.context = SpanContext(ids[0], ids[1], is_remote=True, trace_flags=TraceFlags(ids[2]))
@@ -63,15 +63,10 @@ class Caller:
         found.request = REQUEST.get()
         return found
 
-    @classmethod
-    def elsewhere(cls, ids: tuple[int, int, int] | None, since: int, inside: object, wants: bool = False) -> Caller:  # noqa: FBT001, FBT002 - a pickle has no names
-        """One of another process."""
-        return cls(ids, since, inside, wants=wants)
-
-    def __reduce__(self) -> tuple[Any, ...]:
+    def __reduce__(self) -> tuple[type[Caller], tuple[Any, ...]]:
         context = self.context
         ids = None if context is None else (context.trace_id, context.span_id, int(context.trace_flags))
-        return Caller.elsewhere, (ids, self.since, self.inside, self.request is not None)
+        return Caller, (ids, self.since, self.inside, self.request is not None)
 
     def answered(self, tickets: str | None) -> None:
         """See `mlobs.integration.Caller`."""

@@ -60,8 +60,6 @@ class Switch:
 class Hooked:
     """The original, called as if we were not there. ``unless``: asked before this object is."""
 
-    __slots__ = ("original", "switch", "unless")
-
     def __init__(self, original: Callable[..., Any], switch: Switch, unless: Callable[[], bool] | None = None) -> None:
         self.original = original
         self.switch = switch
@@ -115,8 +113,6 @@ class Hooked:
 class Suppressed(Hooked):
     """Nothing that is predicted inside counts."""
 
-    __slots__ = ()
-
     def find(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Callable[..., Any]:
         """The original; observed calls made from there are inner ones."""
         del args, kwargs
@@ -144,19 +140,6 @@ async def _quiet_coroutine(function: Callable[..., Any], /, *args: Any, **kwargs
 
 class Method(Hooked):
     """A method whose outermost calls are predictions of the instance."""
-
-    __slots__ = (
-        "_asks",
-        "_models",
-        "_observed",
-        "_reading",
-        "_recent",
-        "_registry",
-        "_runtime",
-        "_serving",
-        "_when",
-        "_where",
-    )
 
     def __init__(
         self, original: Callable[..., Any], switch: Switch, reading: Reading, runtime: Runtime, registry: Registry

@@ -31,7 +31,9 @@ if TYPE_CHECKING:
 _ERROR_TYPES: Final = 50  # a model that raises more kinds of errors has the rest under OpenTelemetry's own "_OTHER"
 _LONG: Final = 2e-3  # seconds; from here on reading the CPU clock on every call is lost in the call itself
 _SAMPLED: Final = 64  # else on one call in several, in so many at the most
-_SAMPLES_A_SECOND: Final = 50  # or fewer: a call whose clocks are read takes 20 µs longer, of which most is cold caches
+_SAMPLES_A_SECOND: Final = (
+    50  # or fewer: behind a real model the clocks' code is cold, and a read takes far longer than in a loop
+)
 _POOLED: Final = 16  # on one call in so many it is asked what the process' other threads worked meanwhile
 _NEVER: Final = 2**62
 _COPY: Final = 1e-9  # seconds a byte that copying takes a caller, whose caches hold other things
@@ -83,45 +85,6 @@ class Monitor:
     The caller's side is `started`, `ring`, and the few numbers it decides by; everything else belongs to whoever
     holds the counting lock. ``after`` makes spans after the fact.
     """
-
-    # one object with its values in it, where a dict of forty would be four lookups away
-    __slots__ = (
-        "_alone",
-        "_answers",
-        "_batch",
-        "_bounds",
-        "_durations",
-        "_ended",
-        "_folded_at",
-        "_inputs",
-        "_rows",
-        "_settings",
-        "_share",
-        "_slow_is_given",
-        "_span_every",
-        "_wake",
-        "always",
-        "attributes",
-        "budget",
-        "capture",
-        "counts_down",
-        "cpu_every",
-        "features",
-        "guard",
-        "hands",
-        "iterates",
-        "model",
-        "off",
-        "operation",
-        "passed",
-        "pool_every",
-        "ring",
-        "slow",
-        "span_every",
-        "spanless",
-        "started",
-        "work",
-    )
 
     def __init__(
         self,

@@ -78,27 +78,6 @@ class Ring:
     limit the caller folds.
     """
 
-    __slots__ = (
-        "_calls",
-        "_limit",
-        "_lock",
-        "_most",
-        "_read",
-        "_size",
-        "_turn",
-        "_used",
-        "_wake",
-        "answers",
-        "brim",
-        "gpu",
-        "kept",
-        "polled",
-        "pooled",
-        "rare",
-        "sampled",
-        "took",
-    )
-
     def __init__(self, calls: int, size: int, wake: Callable[[], None]) -> None:
         self.took: list[int] = []  # ns
         self.kept: list[Any] = []

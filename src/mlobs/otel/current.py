@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 class Current:
     """OpenTelemetry's current context: ``get`` takes no argument, and where nothing was attached it is empty.
 
-    `trace.get_current_span` goes through four Python functions, which behind a real model take 2 to 3 µs a call. The
+    `trace.get_current_span` goes through four Python functions, whose code is cold behind a real model. The
     context variable below them is found with what OpenTelemetry makes public: attach a context, and see which variable
     holds it. Where none does (another implementation of the context), `opentelemetry.context.get_current`
     is asked. A variable's method cannot be pickled, and this, which observed functions hold, can.
