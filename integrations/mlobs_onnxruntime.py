@@ -13,6 +13,8 @@ import threading
 from pathlib import PurePath
 from typing import TYPE_CHECKING, Any, Final
 
+import numpy as np
+
 from mlobs.integration import Integration, Named, Reading
 
 if TYPE_CHECKING:
@@ -42,6 +44,10 @@ def _plain(value: Any) -> Any:
 
 def _table(session: Any, feed: Any) -> Any:
     """Inputs by name; a single one by itself, for its columns are the features."""
+    if type(feed) is dict and len(feed) == 1:
+        for value in feed.values():
+            if type(value) is np.ndarray and value.ndim == _TABLE:
+                return value
     if not isinstance(feed, dict) or not feed:
         return None
     found = {name: _plain(value) for name, value in feed.items()}
@@ -70,6 +76,8 @@ def _answer(outputs: Any) -> Any:
     """One output by itself, several beside each other."""
     if not isinstance(outputs, list):
         return outputs
+    if len(outputs) == 1 and type(outputs[0]) is np.ndarray:
+        return outputs[0]
     found = tuple(_columns(_plain(each)) for each in outputs)
     return found[0] if len(found) == 1 else found
 
@@ -78,8 +86,7 @@ def _columns(output: Any) -> Any:
     """The probabilities that a classifier tells by class, a dict a row, as a table in the order of the first."""
     if not isinstance(output, list) or not output or not isinstance(output[0], dict):
         return output
-    numpy: Any = sys.modules["numpy"]
-    return numpy.array([[row.get(key) for key in output[0]] for row in output])
+    return np.array([[row.get(key) for key in output[0]] for row in output])
 
 
 # ── which model it is ───────────────────────────────────────────────────────────────────────────────────────────────

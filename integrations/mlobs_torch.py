@@ -26,12 +26,14 @@ def _modules(hooks: Hooks) -> None:
     """Hook classes from outside torch, and those of torch that hold whole models."""
     torch = sys.modules["torch"]
     reading = _reading(torch)
+    of_tokens = reading._replace(inputs=_tokens, first=False)
 
     def each(cls: type) -> None:
         # one whose forward somebody decorated is observed by that
         decorated = getattr(getattr(cls, "forward", None), "__mlobs__", False)
         if cls.__module__.partition(".")[0] != "torch" and not decorated:
-            hooks.observe(cls, "__call__", reading, inherited=True)
+            tokens = getattr(cls, "main_input_name", None) == "input_ids"  # of transformers
+            hooks.observe(cls, "__call__", of_tokens if tokens else reading, inherited=True)
 
     for cls in (torch.nn.Sequential, torch.jit.ScriptModule):
         hooks.observe(cls, "__call__", reading, inherited=True)
@@ -60,31 +62,36 @@ def _reading(torch: Any) -> Reading:  # noqa: ANN401 - a module
     def serving(module: Any) -> bool:  # noqa: ANN401 - a torch.nn.Module
         return not (module.training or tracing() or symbolic() or exporting())
 
+    tensor = torch.Tensor
+
+    def answer(given: Any) -> Any:  # noqa: ANN401 - whatever a module returns
+        return given if type(given) is tensor else _answer(given)
+
     return Reading(
         operation="forward",
-        inputs=_inputs,
-        answer=_answer,
+        inputs=_named,
+        first=True,
+        answer=answer,
         identity=Named.hub,
         serving=serving,
         # itself, and no function of ours: a pickle by value refers to it
         unless=torch.compiler.is_dynamo_compiling,
-        watch=_watch,
+        watch=_watch if torch.version.cuda or torch.version.hip else None,  # what it was built for
     )
 
 
 # ── what is read ────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def _inputs(module: Any, *args: Any, **kwargs: Any) -> Any:  # noqa: ANN401 - as torch has it
-    """The first argument, or all that have names only; of token ids nothing but how many there are."""
-    if getattr(type(module), "main_input_name", None) == "input_ids":  # of transformers
-        return _tokens(*args, **kwargs)
-    if args:
-        return args[0]
+def _named(module: Any, **kwargs: Any) -> Any:  # noqa: ANN401 - as torch has it
+    """All that have names only."""
+    del module
     return kwargs if len(kwargs) > 1 else next(iter(kwargs.values()), None)
 
 
-def _tokens(input_ids: Any = None, attention_mask: Any = None, **others: Any) -> Any:  # noqa: ANN401 - tensors
+def _tokens(module: Any, input_ids: Any = None, attention_mask: Any = None, *_: Any, **others: Any) -> Any:  # noqa: ANN401 - tensors
+    """Of token ids nothing but how many there are."""
+    del module
     ids = others.get("inputs_embeds") if input_ids is None else input_ids
     if ids is None or len(ids.shape) < _TABLE:
         return None

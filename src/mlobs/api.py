@@ -36,7 +36,7 @@ WSGI = Callable[[Any, Any], Iterable[bytes]]
 
 runtime = Runtime()
 again.settle(runtime)
-registry = Registry()
+registry = Registry(runtime.news)
 _integrations = Integrations(runtime, registry)
 requests = Requests(runtime)
 if hasattr(os, "register_at_fork"):

@@ -72,6 +72,8 @@ class Reading(NamedTuple):
     inputs
         the argument that holds the rows: its name, or a function of all the call's arguments, the instance among them.
         By default the first after the instance. Absent or None: nothing is read.
+    first
+        the first argument after the instance holds the rows, and ``inputs``, a function, is asked where there is none.
     answer
         what of the result is read as predictions; by default all of it. None: nothing.
     model
@@ -99,6 +101,7 @@ class Reading(NamedTuple):
     when: Callable[..., bool] | None = None
     unless: Callable[[], bool] | None = None
     watch: Watch | None = None
+    first: bool = False
 
 
 class Caller(Protocol):

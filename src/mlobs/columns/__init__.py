@@ -6,6 +6,6 @@ mlobs' own thread `blocks` turns many such copies at once into `Block`. Both loo
 """
 
 from mlobs.columns.block import Block
-from mlobs.columns.kinds import LARGE, Kind, TracedError, blocks, is_container, kind_of, read
+from mlobs.columns.kinds import LARGE, SMALL, Kind, TracedError, blocks, is_container, kind_of, read
 
-__all__ = ["LARGE", "Block", "Kind", "TracedError", "blocks", "is_container", "kind_of", "read"]
+__all__ = ["LARGE", "SMALL", "Block", "Kind", "TracedError", "blocks", "is_container", "kind_of", "read"]

@@ -10,11 +10,11 @@ import numpy as np
 
 from mlobs.columns import arrays, dicts, dispatched, frames, lookup, native, records, rows, sparse, tables, tensors
 from mlobs.columns.block import Block, Joined
-from mlobs.columns.kind import LARGE, Kind, TracedError
+from mlobs.columns.kind import LARGE, SMALL, Kind, TracedError
 from mlobs.columns.lookup import blocks, kind_of
 from mlobs.errors import UnreadableError
 
-__all__ = ["LARGE", "Kind", "TracedError", "blocks", "is_container", "kind_of", "read"]
+__all__ = ["LARGE", "SMALL", "Kind", "TracedError", "blocks", "is_container", "kind_of", "read"]
 
 _SCALARS: Final = (
     int,

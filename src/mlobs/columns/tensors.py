@@ -35,10 +35,10 @@ def _array(tensor: Any) -> NDArray[Any]:  # noqa: ANN401 - a torch.Tensor, detac
 
 
 def _keep(tensor: Any) -> object:  # noqa: ANN401 - a torch.Tensor
-    if tensor.is_cpu and not tensor.requires_grad and tensor.numel() <= SMALL:  # as it is behind a served model
-        try:
-            return tensor.numpy().copy()
-        except (TypeError, RuntimeError):
+    if tensor.is_cpu:  # as it is behind a served model
+        if tensor.numel() > SMALL:
+            return LARGE
+        if not tensor.requires_grad:
             return _array(tensor)
     here = _here(tensor)
     return _array(here) if here.numel() <= SMALL else LARGE

@@ -248,6 +248,7 @@ class Call:
         except Exception as error:  # noqa: BLE001 - ours
             self.monitor.guard.error("end", error)
         except BaseException as error:
+            self.cpu = -1  # no longer the clock at the beginning
             self.failed(error)
             raise
 
@@ -255,4 +256,4 @@ class Call:
         """The call raised. Never raises itself."""
         if self.traced:
             return
-        failed(self.monitor, self.began, self.spent, -1, self.kept, self.span, error)
+        failed(self.monitor, self.began, self.spent, self.cpu, self.kept, self.span, error)

@@ -9,47 +9,52 @@ from __future__ import annotations
 import functools
 import inspect
 import time
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, Final
 
+import numpy as np
 from opentelemetry import trace
 
-from mlobs.columns import LARGE, TracedError, kind_of
+from mlobs.columns import LARGE, SMALL, TracedError, kind_of
 from mlobs.core import streams
 from mlobs.core.branches import Branches
 from mlobs.core.call import Call, crowded, failed, keep, unread
+from mlobs.core.forgetful import Forgetful
 from mlobs.core.inside import INSIDE, hand
 from mlobs.core.monitor import Extra
 from mlobs.core.ring import NOTHING, TRACED, Left
 from mlobs.otel.current import CURRENT
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Mapping
+    from collections.abc import Awaitable
 
     from mlobs.core.locate import Where
     from mlobs.core.monitor import Monitor
     from mlobs.core.tracing import Tracing
 
 
+Run = Callable[[tuple[Any, ...], Mapping[str, Any], object], Any]  # arguments, and what `INSIDE` said, which is false
+
 _TYPES: Final = 64  # whose keeper one function remembers; classes made by the request must not pile up
-
-
-class _Keepers(dict[type, "Callable[[Any], Any]"]):
-    """What is known of types so far. Pickled by value it is empty: another process meets other types."""
-
-    def __reduce__(self) -> tuple[type[_Keepers], tuple[()]]:
-        return _Keepers, ()
 
 
 def wrap(function: Callable[..., Any], monitor: Monitor, tracing: Tracing, where: Where) -> Callable[..., Any]:
     """``function`` observed, with its own name, signature and kind (plain, coroutine, generator, async generator)."""
+    return observing(function, monitor, tracing, where)[0]
+
+
+def observing(
+    function: Callable[..., Any], monitor: Monitor, tracing: Tracing, where: Where
+) -> tuple[Callable[..., Any], Run | None]:
+    """What `wrap` returns, and what that does of a plain function's outermost calls, for who knows that a call is one."""
     branches = Branches(monitor, functools.partial(_branch, function, tracing, where))
-    observed = _wrap(function, monitor, tracing, where, branches)
+    observed, run = _wrap(function, monitor, tracing, where, branches)
     observed.__mlobs__ = True  # type: ignore[attr-defined]  # an integration leaves it as it is
-    return observed
+    return observed, run
 
 
 def _branch(function: Callable[..., Any], tracing: Tracing, where: Where, monitor: Monitor) -> Callable[..., Any]:
-    return _wrap(function, monitor, tracing, where)
+    return _wrap(function, monitor, tracing, where)[0]
 
 
 def _wrap(
@@ -58,7 +63,7 @@ def _wrap(
     tracing: Tracing,
     where: Where,
     branches: Branches | None = None,
-) -> Callable[..., Any]:
+) -> tuple[Callable[..., Any], Run | None]:
     """``function`` observed; without ``branches`` it is one, and counts as what it is under every variant."""
     if isinstance(function, functools.partial):
         inner = function.func
@@ -66,29 +71,42 @@ def _wrap(
         inner = function if inspect.isroutine(function) else getattr(function, "__call__", function)  # noqa: B004 - a callable object
     args = (function, monitor, tracing, where, branches)
     if inspect.iscoroutinefunction(inner):
-        return _wrap_coroutine(*args)
+        return _wrap_coroutine(*args), None
     if inspect.isasyncgenfunction(inner):
-        return streams.wrap_async_generator(*args)
+        return streams.wrap_async_generator(*args), None
     if inspect.isgeneratorfunction(inner):
-        return streams.wrap_generator(*args)
-    return _wrap_plain(*args)
+        return streams.wrap_generator(*args), None
+    run = _runner(*args)
+    return _wrap_plain(function, run), run
 
 
-def _wrap_plain(
+def _wrap_plain(function: Callable[..., Any], run: Run) -> Callable[..., Any]:
+    inside = INSIDE
+
+    @functools.wraps(function)
+    def observed(*args: Any, **kwargs: Any) -> Any:
+        within = inside.get()
+        if within:
+            return function(*args, **kwargs)
+        return run(args, kwargs, within)
+
+    return observed
+
+
+def _runner(
     function: Callable[..., Any],
     monitor: Monitor,
     tracing: Tracing,
     where: Where,
     branches: Branches | None,
-) -> Callable[..., Any]:
-    position, name, locate, reader = where
+) -> Run:
+    position, name, locate, reader, ask = where
     if name is None:
         name = ""
     # names the hot path uses, bound once
-    inside = INSIDE
-    clock, cpu_clock = time.perf_counter_ns, time.thread_time_ns
+    inside, clock, ndarray, small = INSIDE, time.perf_counter_ns, np.ndarray, SMALL
     attached, current_span = CURRENT, trace.get_current_span
-    keepers = _Keepers()
+    keepers: dict[type, Callable[[Any], Any]] = Forgetful()
     nothing, large, traced = NOTHING, LARGE, TRACED
 
     def learn(value: object, take: Callable[[Any], object]) -> object:
@@ -98,27 +116,31 @@ def _wrap_plain(
             keepers[type(value)] = kind_of(type(value)).keep
         return kept
 
-    @functools.wraps(function)
-    def observed(*args: Any, **kwargs: Any) -> Any:
-        if monitor.off or (within := inside.get()):
+    def run(args: tuple[Any, ...], kwargs: Mapping[str, Any], within: object) -> Any:
+        if monitor.off:
             return function(*args, **kwargs)
         if within is not False and branches is not None:
-            return branches.find(within)(*args, **kwargs)
+            return branches.find(within)(*args, **kwargs)  # type: ignore[arg-type]  # what is false is a variant
         ordinal = next(monitor.started)
-        if (attached.get() and current_span() is not trace.INVALID_SPAN) or not ordinal % monitor.span_every:
+        if ordinal >= monitor.due or (attached.get() and current_span() is not trace.INVALID_SPAN):
             return _rare(function, monitor, tracing, where, args, kwargs, ordinal)
         kept: object
         given: object
-        value: object = None
+        value: Any = None
         try:
             if 0 <= position < len(args):
                 value = args[position]
+            elif ask is not None:
+                value = ask(*args, **kwargs)
             else:
                 value = kwargs[name] if name in kwargs else locate(args, kwargs)
-            keeper = keepers.get(type(value))
-            kept = learn(value, monitor.ring.sample) if keeper is None else keeper(value)
-            if kept is large:
-                kept = monitor.ring.sample(value)
+            if type(value) is ndarray and value.size <= small:
+                kept = value.copy()
+            else:
+                keeper = keepers.get(type(value))
+                kept = learn(value, monitor.ring.sample) if keeper is None else keeper(value)
+                if kept is large:
+                    kept = monitor.ring.sample(value)
         except TracedError:
             kept = TRACED
         except Exception as error:  # noqa: BLE001 - ours, or a container that fails when it is looked at
@@ -129,11 +151,6 @@ def _wrap_plain(
         if kept is traced:  # for a compiler: no prediction
             next(monitor.passed)
             return function(*args, **kwargs)
-        cpu = others = -1
-        if not ordinal % monitor.cpu_every:
-            if not ordinal % monitor.pool_every:
-                others = monitor.others()
-            cpu = cpu_clock()
         token = inside.set(monitor)
         began = clock()
         try:
@@ -141,14 +158,10 @@ def _wrap_plain(
         except BaseException as error:
             took = clock() - began
             inside.reset(token)
-            failed(monitor, began, took, cpu, kept, None, error)
+            failed(monitor, began, took, -1, kept, None, error)
             raise
         took = clock() - began
         inside.reset(token)
-        if cpu >= 0:
-            cpu = cpu_clock() - cpu
-            if others >= 0:
-                monitor.pooled(others, cpu, took)
         said: Any = answer
         if reader is not None:
             try:
@@ -157,10 +170,12 @@ def _wrap_plain(
                 said = None
                 monitor.guard.error("answer", error)
             except BaseException as error:
-                failed(monitor, began, took, cpu, kept, None, error)
+                failed(monitor, began, took, -1, kept, None, error)
                 raise
         try:
-            if said is None:
+            if type(said) is ndarray and said.size <= small:
+                given = said.copy()
+            elif said is None:
                 given = nothing
             else:
                 keeper = keepers.get(type(said))
@@ -173,7 +188,7 @@ def _wrap_plain(
         except Exception as error:  # noqa: BLE001 - ours, or a container that fails when it is looked at
             given = unread(said, error)
         except BaseException as error:
-            failed(monitor, began, took, cpu, kept, None, error)
+            failed(monitor, began, took, -1, kept, None, error)
             raise
         if monitor.hands:
             hand(monitor, said, began + took)
@@ -181,17 +196,15 @@ def _wrap_plain(
         if len(ring.took) >= ring.brim:
             kept, given = crowded(monitor, tracing, kept, given)
         if took > monitor.slow:
-            ring.rare.append((took, cpu, kept, given, Extra(began, None, None, alone=True)))
+            ring.rare.append((took, -1, kept, given, Extra(began, None, None, alone=True)))
             return answer
         ring.kept.append(kept)
         if given is not nothing:
             ring.answers.append(given)
-        if cpu >= 0:
-            ring.sampled.append((cpu, took))
         ring.took.append(took)  # last: a call that is counted has left its data
         return answer
 
-    return observed
+    return run
 
 
 def _rare(
@@ -203,13 +216,15 @@ def _rare(
     kwargs: Mapping[str, Any],
     ordinal: int,
 ) -> Any:
-    """A plain call that may have a live span."""
+    """A plain call whose CPU time is read, or that may have a live span."""
+    if ordinal >= monitor.due:
+        monitor.look_ahead(ordinal)
     call = Call(monitor, tracing, where, args, kwargs, ordinal)
-    cpu = others = -1
+    others = -1
     if not ordinal % monitor.cpu_every:
         if not ordinal % monitor.pool_every:
             others = monitor.others()
-        cpu = time.thread_time_ns()
+        call.cpu = time.thread_time_ns()
     tokens = call.enter()
     try:
         answer = function(*args, **kwargs)
@@ -218,8 +233,8 @@ def _rare(
         call.failed(error)
         raise
     call.leave(tokens)
-    if cpu >= 0:
-        call.cpu = time.thread_time_ns() - cpu
+    if call.cpu >= 0:
+        call.cpu = time.thread_time_ns() - call.cpu
         if others >= 0:
             monitor.pooled(others, call.cpu, call.spent)
     call.done(answer)

@@ -11,13 +11,13 @@ from __future__ import annotations
 import copy
 import functools
 import inspect
-import weakref
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final
 
 from mlobs.core import streams
-from mlobs.core.calls import wrap
+from mlobs.core.calls import observing
 from mlobs.core.inside import INSIDE, counts
+from mlobs.core.known import Known
 from mlobs.core.locate import Where, locate
 from mlobs.core.model import Identity
 from mlobs.core.registry import Registration
@@ -29,6 +29,7 @@ from mlobs.profile import Profile
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Mapping
 
+    from mlobs.core.calls import Run
     from mlobs.core.registry import Registry
     from mlobs.core.runtime import Runtime
     from mlobs.integration import Reading
@@ -64,6 +65,9 @@ class Hooked:
         self.original = original
         self.switch = switch
         self.unless = unless
+        self.known = Known()
+        self.serving: Callable[[Any], bool] | None = None
+        self.when: Callable[..., bool] | None = None
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """What is called in place of the original."""
@@ -80,6 +84,8 @@ class Hooked:
     def stand_in(self) -> Callable[..., Any]:
         """A function with the original's name, signature, documentation and kind that calls this object."""
         hooked, original, unless, within = self, self.original, self.unless, _WITHIN
+        # of whom nothing else is asked in each call are handed on at once; bound here, for torch.compile: see `_above`
+        known, number = (self.known if self.when is None else Known()).get, id
         stands_in: Callable[..., Any]
         if inspect.iscoroutinefunction(original):
 
@@ -96,15 +102,27 @@ class Hooked:
         elif unless is not None:
             # torch.export of 2.6 names what a model holds by how its function names the model
             def stands_in(self: object, /, *args: Any, **kwargs: Any) -> Any:
-                if unless() or within():
+                if unless() or (inner := within()):
                     return original(self, *args, **kwargs)
+                found = known(number(self))
+                if found is not None:
+                    try:
+                        serves = hooked.serving is None or hooked.serving(self)
+                    except Exception:  # noqa: BLE001 - the integration's, and asked again to be counted
+                        serves = False
+                    if serves:
+                        return found.run((self, *args), kwargs, inner)
                 return hooked.find((self, *args), kwargs)(self, *args, **kwargs)
 
         else:
 
             def stands_in(*args: Any, **kwargs: Any) -> Any:
-                if within():  # an inner call, of which a network has many, asks no more than this
+                inner = within()
+                if inner:  # an inner call, of which a network has many, asks no more than this
                     return original(*args, **kwargs)
+                found = known(number(args[0])) if args else None
+                if found is not None and hooked.serving is None:
+                    return found.run(args, kwargs, inner)
                 return hooked.find(args, kwargs)(*args, **kwargs)
 
         return functools.wraps(original)(stands_in)
@@ -146,15 +164,12 @@ class Method(Hooked):
     ) -> None:
         super().__init__(original, switch, reading.unless)
         self._reading = reading
-        self._serving = reading.serving
-        self._when = reading.when
-        self._asks = reading.serving is not None or reading.when is not None
+        self.serving = reading.serving
+        self.when = reading.when
         self._runtime = runtime
         self._registry = registry
         self._models: object = None
-        self._observed: dict[Identity, Callable[..., Any]] = {}
-        # by the number of an instance: itself, what was known then of all, and its observed function
-        self._recent: dict[int, tuple[weakref.ref[Any], object, object, Callable[..., Any]]] = {}
+        self._observed: dict[Identity, tuple[Callable[..., Any], Run | None]] = {}
         self._where = _where(original, reading)
 
     def find(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Callable[..., Any]:
@@ -162,30 +177,23 @@ class Method(Hooked):
         if self.switch.off or not args or INSIDE.get():
             return self.original
         instance = args[0]
-        if self._asks:
+        if self.serving is not None or self.when is not None:
             try:
-                serves = self._serving is None or self._serving(instance)
-                serves = serves and (self._when is None or self._when(*args, **kwargs))
+                serves = self.serving is None or self.serving(instance)
+                serves = serves and (self.when is None or self.when(*args, **kwargs))
             except Exception as error:  # noqa: BLE001 - the integration's
                 self._runtime.guard.error("hook", error)
                 serves = True
             if not serves:
                 return functools.partial(quietly, self.original)
-        found = self._recent.get(id(instance))
-        if (
-            found is None
-            or found[0]() is not instance
-            or found[1] is not self._registry.epoch
-            or found[2] is not self._runtime.models
-        ):
-            return self._find(instance)
-        return found[3]
+        found = self.known.get(id(instance))
+        return self._find(instance) if found is None else found.observed
 
     def _find(self, called: object) -> Callable[..., Any]:
         """The original observed under the identity of the instance that is called. Never raises."""
-        instance = called
+        instance, news = called, self._runtime.news
         # before anything is looked up: what another thread tells meanwhile is news next time
-        epoch, models = self._registry.epoch, self._runtime.models
+        epoch, models = news.epoch, self._runtime.models
         try:
             if models is not self._models or len(self._observed) > _REMEMBERED:
                 self._observed = {}
@@ -199,23 +207,25 @@ class Method(Hooked):
             found = self._observed.get(identity)
             if found is None:
                 found = self._observed[identity] = self._make(identity, None if known is None else known.profile)
-            if len(self._recent) > _REMEMBERED:
-                self._recent = {}
+            observed, run = found
             with suppress(TypeError):  # it takes no weak reference, and is looked up each time
-                self._recent[id(called)] = (weakref.ref(called), epoch, models, found)
+                self.known.add(called, observed, run)
+                news.tell(self.known, epoch)
+            if self.switch.off:
+                self.known.clear()
         except Exception as error:  # noqa: BLE001 - ours, or an instance that cannot be called by a name
             self._runtime.guard.error("hook", error)
             return self.original
-        return found
+        return observed
 
-    def _make(self, identity: Identity, profile: Profile | None) -> Callable[..., Any]:
+    def _make(self, identity: Identity, profile: Profile | None) -> tuple[Callable[..., Any], Run | None]:
         reading, runtime = self._reading, self._runtime
         monitor = runtime.monitor(runtime.model(identity, profile), str(reading.operation))
         function = self.original
         monitor.iterates = function.__name__ == "__next__"
         if reading.watch is not None:
             function = watched(function, reading.watch, CallReport(monitor), runtime.guard)
-        return wrap(function, monitor, runtime.tracing, self._where)
+        return observing(function, monitor, runtime.tracing, self._where)
 
     def _ask(self, instance: object) -> Registration | None:
         """What the integration knows of an instance that nobody registered; remembered where it can be."""
@@ -247,5 +257,5 @@ class Method(Hooked):
 
 
 def _where(original: Callable[..., Any], reading: Reading) -> Where:
-    position = 1 if reading.inputs is None else None
+    position = 1 if reading.inputs is None or reading.first else None
     return locate(original, reading.inputs, position=position)._replace(answer=reading.answer)

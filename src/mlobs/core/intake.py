@@ -42,14 +42,17 @@ class Intake:
         if len(types) == 1 and type(kept[0]) is not Left and type(kept[0]) is not Part:
             groups[0] = kept
         else:
+            lefts: dict[int, list[Left]] = {}
             for one in kept:
                 cls = type(one)
                 if cls is Part:
                     self._part(one, rows)
                 elif cls is Left:
-                    self._left(one, rows)
+                    lefts.setdefault(id(one), []).append(one)
                 else:
                     groups.setdefault(id(cls), []).append(one)
+            for alike in lefts.values():
+                self._left(alike[0], len(alike), rows)
         for group in groups.values():
             self._observe(group, rows)
         return rows
@@ -61,11 +64,11 @@ class Intake:
             self._guard.drop("ring_full", part.rows - sum(taken))
         rows.append(part.rows)
 
-    def _left(self, left: Left, rows: list[int]) -> None:
+    def _left(self, left: Left, times: int, rows: list[int]) -> None:
         if left.rows >= 0:
-            rows.append(left.rows)
+            rows.extend([left.rows] * times)
         if left is not NOTHING:
-            self._guard.drop(left.reason, max(1, left.rows), left.detail)
+            self._guard.drop(left.reason, max(1, left.rows) * times, left.detail)
 
     def _observe(self, group: list[Any], rows: list[int]) -> None:
         for block in self._read(group, rows):

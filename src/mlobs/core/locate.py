@@ -16,13 +16,15 @@ class Where(NamedTuple):
     """How a call's data is found.
 
     ``position`` and ``name`` of the input argument, the position -1 where only ``pick`` can tell, which is given
-    (args, kwargs); ``answer`` makes what is read as predictions out of what the call returned.
+    (args, kwargs); ``call`` is asked instead where there is one, with the call's own arguments. ``answer`` makes what is read
+    as predictions out of what the call returned.
     """
 
     position: int
     name: str | None
     pick: Locate
     answer: Callable[[Any], Any] | None = None
+    call: Callable[..., Any] | None = None
 
 
 class Absent:
@@ -40,11 +42,17 @@ def locate(function: Callable[..., Any], inputs: Inputs, *, position: int | None
     """Where the input is among a function's arguments.
 
     ``inputs`` names the argument, or several that together are one row (a dict of them is read), or is a callable
-    given the call's arguments. None means the argument at ``position``, by default the first after ``self``.
+    given the call's arguments where there is none at ``position``. None means the argument at ``position``, by default the
+    first after ``self``.
     Raises ConfigurationError where the function has no such argument.
     """
     if callable(inputs):
-        return Where(-1, None, lambda args, kwargs: inputs(*args, **kwargs))
+        known = -1 if position is None else position
+
+        def pick(args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> object:
+            return args[known] if 0 <= known < len(args) else inputs(*args, **kwargs)
+
+        return Where(known, None, pick, call=inputs)
     names, keywords, open_ended = _parameters(function)
     if inputs is None:
         if position is None:

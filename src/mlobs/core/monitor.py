@@ -117,12 +117,17 @@ class Monitor:
         self.spanless = settings.spans == "never"
         self.counts_down = self.span_every != _NEVER
         self.hands = self.model.handed or settings.tickets
+        self.due = 0
         self.slow = int((settings.slow or _SLOW_LEAST * 20) * 1e9)
         self._slow_is_given = settings.slow is not None
 
     def sleep(self) -> None:
         """The threads were stopped: the next call takes the path that starts them, and settings are applied anew."""
-        self.span_every = 1
+        self.due = 0
+
+    def look_ahead(self, ordinal: int) -> None:
+        """A call is the next one of which something rare is asked: which will be the one after it."""
+        self.due = ordinal + min(every - ordinal % every for every in (self.cpu_every, self.span_every))
 
     def renew(self, model: Model) -> None:
         """Begin at zero: at the start, and in a forked child."""
@@ -297,6 +302,7 @@ class Monitor:
         """Decide anew what the hot path does every call and what only sometimes."""
         histogram = self._durations_of(None)[0]
         total = int(histogram.counts.sum())
+        before = self.cpu_every, self.span_every
         elapsed = now - self._folded_at
         if not self._slow_is_given and total >= 100:
             self.slow = int(max(_SLOW_LEAST, _SLOW_FACTOR * histogram.quantile(0.99)) * 1e9)
@@ -310,6 +316,8 @@ class Monitor:
             self.ring.read(self._share.follow(spent, elapsed, self._settings.read_share))
         if elapsed > 0 and self.counts_down and not self.always:
             self.span_every = max(self._span_every, round(calls / elapsed / _SPANS_A_SECOND))
+        if before != (self.cpu_every, self.span_every):
+            self.due = 0
         self._folded_at = now
 
     # ── points ──────────────────────────────────────────────────────────────────────────────────────────────────────

@@ -210,6 +210,7 @@ class Patches:
         """Put back what nobody has changed since; what somebody has only stops observing."""
         self._switch.off = True
         self._requests.off = True
+        self._runtime.news.come()
         for reference, name, before, value in reversed(self._changed):
             owner = reference()
             if owner is None or vars(owner).get(name) is not value:

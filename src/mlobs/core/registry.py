@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from mlobs.errors import ConfigurationError
 
 if TYPE_CHECKING:
+    from mlobs.core.known import News
     from mlobs.core.model import Identity
     from mlobs.profile import Profile
 
@@ -25,9 +26,9 @@ class Registry:
     Without a lock, for the garbage collector calls in at any time, in a forked child too: each change is one step.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, news: News) -> None:
         self._known: dict[int, tuple[weakref.ref[Any], Registration]] = {}
-        self.epoch = object()  # another one whenever more is known
+        self._news = news
 
     def add(self, thing: object, registration: Registration) -> None:
         """Remember ``thing``. Raises ConfigurationError where it cannot be referred to weakly."""
@@ -45,7 +46,7 @@ class Registry:
             )
             raise ConfigurationError(message) from error
         self._known[key] = (reference, registration)
-        self.epoch = object()
+        self._news.come()
 
     def get(self, thing: object) -> Registration | None:
         """What is known of ``thing``."""

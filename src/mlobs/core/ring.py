@@ -25,7 +25,9 @@ _CALL_SHARE: Final = 4
 # All calls, and by how much one call is further on among them than the last: the golden ratio, of which no period in the
 # traffic is a multiple.
 _ALL: Final = 2**32
+_TABLE: Final = 2  # dimensions
 _GOLDEN: Final = 0x9E3779B1
+_LEFTS: Final = 64  # numbers of rows whose `Left` is remembered
 # Nobody hands over a trillion rows: a container that says so is mistaken.
 _MOST: Final = 2**40
 
@@ -95,6 +97,7 @@ class Ring:
         self._used = 0
         self._read = _ALL  # of as many calls how many are read
         self._turn = 0
+        self._lefts: dict[int, Left] = {}
         self._lock = threading.RLock()  # a signal handler may predict while its own thread is in here
         self._wake = wake
 
@@ -112,11 +115,22 @@ class Ring:
         if self._read < _ALL:
             self._turn = turn = (self._turn + _GOLDEN) % _ALL
             if turn >= self._read:
+                if type(value) is np.ndarray and value.ndim == _TABLE:
+                    return self._left(len(value))
                 rows = sane(kind_of(type(value)).shape(value)[0])
                 # of one dimension it may be one row or many: its reader knows
                 if rows > 1 or len(getattr(value, "shape", (1, 1))) > 1:
-                    return Left("sampled", rows)
+                    return self._left(rows)
         return self.take(value)
+
+    def _left(self, rows: int) -> Left:
+        """One object for all values of as many rows: it is made once, and the folder counts how often it is met."""
+        left = self._lefts.get(rows)
+        if left is None:
+            left = Left("sampled", rows)
+            if len(self._lefts) < _LEFTS:
+                self._lefts[rows] = left
+        return left
 
     def take(self, value: Any) -> object:  # noqa: ANN401 - any container
         """A copy of a large value, of evenly spaced rows of it, or a `Left`."""

@@ -134,6 +134,7 @@ class Runtime(State):
         configured, self._configured = self._configured, True
         self.shutdown(0)
         self._settings, self.clock, self.models, self.monitors = settings, clock, {}, {}
+        self.news.come()
         self.guard = Guard()
         self.guard.strict = before[-1].strict
         self.objectives, self.hands = {}, False
@@ -145,6 +146,7 @@ class Runtime(State):
         finally:
             self.shutdown(0)
             self._settings, self.clock, self.models, self.monitors, self.guard = before
+            self.news.come()
             self.objectives, self.hands, self.outcomes, self.reports = judged
             self._configured = configured
             self._renew()

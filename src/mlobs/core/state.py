@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final
 
 from mlobs.core.budget import Budget
 from mlobs.core.guard import Guard
+from mlobs.core.known import News
 from mlobs.core.model import Identity, Model
 from mlobs.core.monitor import Monitor
 from mlobs.core.reports import Reports
@@ -39,6 +40,7 @@ class State(ABC):
         self.clock = clock
         self.guard = Guard()
         self.models: dict[Identity, Model] = {}
+        self.news = News()
         self.monitors: dict[tuple[Identity, str], Monitor] = {}
         self.objectives: dict[tuple[str, str | None], Objective] = {}
         self.hands = False  # every model's calls are kept for tickets
