@@ -107,6 +107,36 @@ def test_inside_a_call_one_says_what_it_will_be(sealed: Telemetry) -> None:
     assert mlobs.quality()["m"].confusion == {("late", "late"): 1}
 
 
+def test_inside_and_in_the_header_it_is_one_prediction(sealed: Telemetry) -> None:
+    """A ticket that a function takes of its own call is the one that the request's answer carries."""
+
+    @mlobs.observe(model="m")
+    def predict(rows: list[list[float]]) -> list[float]:
+        asked.append(mlobs.ticket(score=0.7))
+        assert mlobs.ticket() == asked[-1]
+        return [0.7] * len(rows)
+
+    asked: list[str | None] = []
+    predict([[1.0]])
+    calls: list[Any] = [LAST.get()]
+    assert runtime.outcomes.tickets.header(calls) == asked[0] == mlobs.ticket()
+    assert sealed.total("mlobs.outcome.expected") == 1
+    predict([[1.0], [2.0]])  # its own is of one row, and there are two
+    header = runtime.outcomes.tickets.header([LAST.get()])  # type: ignore[list-item]
+    assert header is not None
+    assert len({*header.split(","), *asked}) == 4
+    assert sealed.total("mlobs.outcome.expected") == 4
+
+    @mlobs.observe(model="m")
+    def fails(row: list[float]) -> float:
+        assert mlobs.ticket() is not None
+        return row[0] / 0
+
+    with pytest.raises(ZeroDivisionError):
+        fails([1.0])
+    assert mlobs.ticket() is None
+
+
 def test_users_never_get_each_others_tickets(sealed: Telemetry) -> None:
     """Tasks that run in turns, threads, and a call that failed: a ticket is the own call's or none."""
     predict = mlobs.observe(model="m")(lambda row: f"user-{row[0]}")

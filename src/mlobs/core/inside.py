@@ -53,13 +53,18 @@ class Variant:
 class Handed(NamedTuple):
     """An observed call that ended well, kept for tickets: whose it was, what it answered, and when (perf_counter_ns).
 
-    ``sealed``: its tickets, one a row, once somebody has them: whoever asks again gets the same.
+    ``sealed``: its tickets, one a row, once somebody has them: whoever asks again gets the same. One that runs, and has
+    been asked for its ticket by its own function, has none of the rest, and ``ended`` is -1.
     """
 
     monitor: Monitor
     answer: Any
     ended: int
     sealed: list[str]
+
+    def runs(self, monitor: object) -> bool:
+        """Whether it is the call of this monitor that runs."""
+        return self.ended < 0 and self.monitor is monitor
 
 
 LAST: Final[ContextVar[Handed | None]] = ContextVar("mlobs_last", default=None)
@@ -71,7 +76,8 @@ KEPT: Final = 64  # calls of one request whose answers are kept
 
 def hand(monitor: Monitor, answer: object, ended: int) -> None:
     """A call has ended well, and tickets may be asked for. Never raises."""
-    handed = Handed(monitor, answer, ended, [])
+    last = LAST.get()
+    handed = Handed(monitor, answer, ended, last.sealed if last is not None and last.runs(monitor) else [])
     LAST.set(handed)
     request = REQUEST.get()
     if request is not None and len(request) < KEPT:

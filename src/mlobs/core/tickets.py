@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from mlobs.core.inside import INSIDE, LAST
+from mlobs.core.inside import INSIDE, LAST, Handed
 from mlobs.core.monitor import Monitor
 from mlobs.core.predicted import ended, predicted, prediction, rows_of
 from mlobs.errors import MlobsError
@@ -16,7 +16,6 @@ from mlobs.errors import MlobsError
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from mlobs.core.inside import Handed
     from mlobs.core.predicted import Label, Predicted
     from mlobs.core.settings import Settings
     from mlobs.core.state import State
@@ -101,7 +100,7 @@ class Tickets:
         for one in calls:
             if isinstance(one, str):
                 sealed.append(one)
-            elif one.sealed:
+            elif _whole(one):
                 sealed += one.sealed
             else:
                 predictions = self._of(one, self._rows(one))
@@ -120,12 +119,17 @@ class Tickets:
             if ticketer is None:
                 self._drop("ticket_key")
                 return []
-            handed = LAST.get() if not isinstance(INSIDE.get(), Monitor) else None
-            if handed is not None and handed.sealed and given.label is None and given.score is None:
+            handed, within = LAST.get(), INSIDE.get()
+            running = isinstance(within, Monitor)
+            if handed is not None and handed.runs(within) is not running:
+                handed = None
+            if handed is not None and given.label is None and given.score is None and (running or _whole(handed)):
                 return handed.sealed[:1] if first else list(handed.sealed)
             predictions = self._predictions(given, first=first)
             sealed = [ticketer.seal(one) for one in predictions]
-            self._given(handed, predictions, sealed)
+            if running and within.hands:  # which ends by `hand`
+                LAST.set(Handed(within, None, -1, sealed))
+            self._given(None if running else handed, predictions, sealed)
         except Exception as error:  # noqa: BLE001 - ours
             self._state.guard.error("ticket", error)
             return []
@@ -188,3 +192,8 @@ class Tickets:
 
     def _drop(self, reason: str, count: int = 1) -> None:
         self._state.guard.drop(reason, count)
+
+
+def _whole(handed: Handed) -> bool:
+    """Whether all its rows have tickets; one that was taken inside is of its only row."""
+    return bool(handed.sealed) and len(handed.sealed) == rows_of(handed)
