@@ -98,6 +98,26 @@ def test_an_unsampled_request_has_no_spans_below_it(telemetry: Telemetry) -> Non
     assert telemetry.total("mlobs.prediction.duration", error_type="ValueError") == 1
 
 
+def test_slow_calls_of_an_unsampled_request_have_no_spans() -> None:
+    """Whichever path a call takes, also the one that asks for nothing rare: it alone would have had one after the fact."""
+    provider = TracerProvider(sampler=ALWAYS_OFF, shutdown_on_exit=False)
+    with capture(slow=0.0002, span_ratio=0.0) as telemetry:
+        predict = mlobs.observe(model="m")(lambda x: time.sleep(0.0005))
+        for _ in range(2):  # then it is known how long calls are, and few are asked for their CPU time
+            telemetry.clock.advance(10)
+            predict(ROW)
+            telemetry.collect()
+        before = len(telemetry.spans)
+        with provider.get_tracer("t").start_as_current_span("request"):
+            for _ in range(8):
+                predict(ROW)
+        assert len(telemetry.spans) == before
+        for _ in range(8):
+            predict(ROW)
+        assert len(telemetry.spans) == before + 8
+        assert telemetry.total("mlobs.prediction.duration") == 18
+
+
 def test_a_remote_sampled_parent_is_followed(telemetry: Telemetry) -> None:
     """A trace that began in another process goes on."""
     remote = trace.SpanContext(7, 8, is_remote=True, trace_flags=trace.TraceFlags(1))

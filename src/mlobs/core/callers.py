@@ -123,6 +123,21 @@ def alone() -> bool:
     return current is trace.INVALID_SPAN or (type(current) is Crowd and not current.contexts)
 
 
+def told() -> bool:
+    """Whether what runs here may be told to a trace, or to callers: under a span that is recorded, or for some of a batch."""
+    try:
+        current = trace.get_current_span()
+        return type(current) is Crowd or recorded(current)
+    except Exception:  # noqa: BLE001 - a span of somebody's own kind; who asks again counts it
+        return True
+
+
+def recorded(span: Span) -> bool:
+    """Whether its trace is; a remote span is sampled but not recording here: the request began in another process."""
+    context = span.get_span_context()
+    return span.is_recording() or (context.is_valid and bool(context.trace_flags.sampled))
+
+
 class Serving:
     """A block in which whatever is predicted is predicted for these callers; ``rows`` are how many each of them gave.
 

@@ -13,12 +13,12 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
-from opentelemetry import trace
 
 from mlobs.columns import LARGE, SMALL, TracedError, kind_of
 from mlobs.core import streams
 from mlobs.core.branches import Branches
 from mlobs.core.call import Call, crowded, failed, keep, unread
+from mlobs.core.callers import alone, told
 from mlobs.core.forgetful import Forgetful
 from mlobs.core.inside import INSIDE, hand
 from mlobs.core.monitor import Extra
@@ -105,7 +105,7 @@ def _runner(
         name = ""
     # names the hot path uses, bound once
     inside, clock, ndarray, small = INSIDE, time.perf_counter_ns, np.ndarray, SMALL
-    attached, current_span = CURRENT, trace.get_current_span
+    attached = CURRENT
     keepers: dict[type, Callable[[Any], Any]] = Forgetful()
     nothing, large, traced = NOTHING, LARGE, TRACED
 
@@ -122,7 +122,7 @@ def _runner(
         if within is not False and branches is not None:
             return branches.find(within)(*args, **kwargs)  # type: ignore[arg-type]  # what is false is a variant
         ordinal = next(monitor.started)
-        if ordinal >= monitor.due or (attached.get() and current_span() is not trace.INVALID_SPAN):
+        if ordinal >= monitor.due or (attached.get() and told()):
             return _rare(function, monitor, tracing, where, args, kwargs, ordinal)
         kept: object
         given: object
@@ -196,7 +196,7 @@ def _runner(
         if len(ring.took) >= ring.brim:
             kept, given = crowded(monitor, tracing, kept, given)
         if took > monitor.slow:
-            ring.rare.append((took, -1, kept, given, Extra(began, None, None, alone=True)))
+            ring.rare.append((took, -1, kept, given, Extra(began, None, None, alone=not attached.get() or alone())))
             return answer
         ring.kept.append(kept)
         if given is not nothing:

@@ -20,7 +20,7 @@ from opentelemetry.trace import SpanKind, Status, StatusCode
 
 from mlobs import columns
 from mlobs.core import again
-from mlobs.core.callers import Crowd
+from mlobs.core.callers import Crowd, recorded
 from mlobs.core.inside import INSIDE, Variant
 from mlobs.core.ring import Left, Part
 from mlobs.otel import names
@@ -66,7 +66,7 @@ class Tracing:
         elif crowd is not None:
             wanted = crowd.sampled
         else:
-            wanted = _recorded(current)
+            wanted = recorded(current)
         if not wanted:
             return None, False
         span = self._start(monitor, None, crowd)
@@ -93,7 +93,7 @@ class Tracing:
         ``attach``: it is the current span meanwhile. Whoever ends it says whether he is ``here``, in the same context.
         """
         current = trace.get_current_span()
-        if type(current) is Crowd or not _recorded(current):
+        if type(current) is Crowd or not recorded(current):
             return None
         span = self._spans().tracer.start_span(sendable(name), kind=SpanKind.INTERNAL, attributes={names.STAGE: name})
         token = otel_context.attach(trace.set_span_in_context(span)) if attach else None
@@ -134,12 +134,6 @@ class Tracing:
             span.add_event("exception", _exception(extra.failure), began + record.took)
         span.end(began + record.took)
         return span
-
-
-def _recorded(span: Span) -> bool:
-    """Whether its trace is; a remote span is sampled but not recording here: the request began in another process."""
-    context = span.get_span_context()
-    return span.is_recording() or (context.is_valid and bool(context.trace_flags.sampled))
 
 
 def _exception(failure: Failure) -> dict[str, str]:
