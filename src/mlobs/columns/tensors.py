@@ -11,6 +11,8 @@ from mlobs.errors import UnreadableError
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+_TABLE: Final = 2  # dimensions
+
 
 def _here(tensor: Any) -> Any:  # noqa: ANN401 - a torch.Tensor
     """The tensor, of its graph nothing, if it can be read without waiting for a device."""
@@ -44,6 +46,11 @@ def _keep(tensor: Any) -> object:  # noqa: ANN401 - a torch.Tensor
     return _array(here) if here.numel() <= SMALL else LARGE
 
 
+def _shape(tensor: Any) -> tuple[int, int]:  # noqa: ANN401 - a torch.Tensor
+    sizes = tensor.shape
+    return (sizes[0], sizes[1]) if len(sizes) == _TABLE else arrays.shape(tensor)
+
+
 def _part(tensor: Any, step: int) -> NDArray[Any]:  # noqa: ANN401 - a torch.Tensor
     here = _here(tensor)
     return _array(here[::step] if step > 1 and arrays.shape(here)[0] > 1 else here)
@@ -54,4 +61,4 @@ def _values(tensor: Any, step: int) -> NDArray[Any]:  # noqa: ANN401 - a torch.T
     return _array(here[::step] if step > 1 and here.ndim else here)
 
 
-TENSOR: Final = Kind(_keep, arrays.shape, _part, arrays.blocks, arrays.rows, _values)
+TENSOR: Final = Kind(_keep, _shape, _part, arrays.blocks, arrays.rows, _values)
