@@ -53,16 +53,10 @@ def _compiled(hooks: Hooks) -> None:
 
 def _reading(torch: Any) -> Reading:  # noqa: ANN401 - a module
     tracing = torch._C._is_tracing  # noqa: SLF001 - torch.jit.is_tracing, without its warnings
-
-    fx = torch.fx._symbolic_trace  # noqa: SLF001 - its public function writes a warning where it has this one
-    symbolic = getattr(fx, "is_fx_symbolic_tracing", None) or fx.is_fx_tracing
-
-    exporting = torch.compiler.is_compiling
+    exporting, tensor = torch.compiler.is_compiling, torch.Tensor
 
     def serving(module: Any) -> bool:  # noqa: ANN401 - a torch.nn.Module
-        return not (module.training or tracing() or symbolic() or exporting())
-
-    tensor = torch.Tensor
+        return not (module.training or tracing() or exporting())
 
     def answer(given: Any) -> Any:  # noqa: ANN401 - whatever a module returns
         return given if type(given) is tensor else _answer(given)

@@ -49,6 +49,7 @@ lookup.NAMED.update(
         ("jax", "Array"): dispatched.ARRAY,
         ("jax", "Tracer"): dispatched.TRACER,
         ("torch", "FakeTensor"): dispatched.TRACER,
+        ("torch", "Proxy"): dispatched.TRACER,  # of torch.fx
         ("torch", "Tensor"): tensors.TENSOR,
         ("xgboost", "DMatrix"): native.MATRIX,
         ("xgboost", "ExtMemQuantileDMatrix"): native.QUANTILES,

@@ -134,8 +134,8 @@ def _runner(
                 value = ask(*args, **kwargs)
             else:
                 value = kwargs[name] if name in kwargs else locate(args, kwargs)
-            if type(value) is ndarray and value.size <= small:
-                kept = value.copy()
+            if type(value) is ndarray:
+                kept = value.copy() if value.size <= small else monitor.ring.sample(value)
             else:
                 keeper = keepers.get(type(value))
                 kept = learn(value, monitor.ring.sample) if keeper is None else keeper(value)
@@ -173,8 +173,8 @@ def _runner(
                 failed(monitor, began, took, -1, kept, None, error)
                 raise
         try:
-            if type(said) is ndarray and said.size <= small:
-                given = said.copy()
+            if type(said) is ndarray:
+                given = said.copy() if said.size <= small else monitor.answer(said)
             elif said is None:
                 given = nothing
             else:

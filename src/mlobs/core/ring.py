@@ -116,7 +116,7 @@ class Ring:
             self._turn = turn = (self._turn + _GOLDEN) % _ALL
             if turn >= self._read:
                 if type(value) is np.ndarray and value.ndim == _TABLE:
-                    return self._left(len(value))
+                    return self._lefts.get(len(value)) or self._left(len(value))
                 rows = sane(kind_of(type(value)).shape(value)[0])
                 # of one dimension it may be one row or many: its reader knows
                 if rows > 1 or len(getattr(value, "shape", (1, 1))) > 1:
