@@ -1,9 +1,9 @@
 """What hooking a framework costs its predict calls: bare against `mlobs.instrument()`, in one run.
 
-Each model is made twice. One goes by its class and has no reference, as with no line of code; the other is registered
-with the profile of its training data. Calls follow each other without a pause, and what folding them takes is in the
-figures; four seconds of calls come first, since reading large inputs may take a tenth of a second of a core at once,
-and a hundredth in the long run.
+Three processes take turns. In one nothing is hooked; in one the model goes by its class and has no reference, as with no
+line of code; in one it is registered with the profile of its training data. Each is started twice, for no two processes
+have their code and data at the same places. Calls follow each other without a pause, every setting has its default, and
+what folding takes is in the figures; there is an export a minute, which hot_path.py looks at.
 
 python benchmarks/integrations.py [--json] [--quick]
 """
@@ -12,15 +12,18 @@ from __future__ import annotations
 
 import functools
 import json
+import sys
 from collections.abc import Callable
+from contextlib import ExitStack
 from statistics import median
 from time import perf_counter
 from typing import Any, Final, NamedTuple
 
 import numpy as np
 import observed
-from measure import Lap, difference, environment, header, interleave, loop, options, ratio, table, told
+from measure import difference, environment, header, options, ratio, table, told
 from sink import Sink
+from turns import Runner, serve
 
 import mlobs
 
@@ -33,7 +36,12 @@ Y: Final = (X[:, 0] + X[:, 1] > 0).astype(int)
 ROW: Final = X[:1]
 ROWS: Final = X[:32]
 PROFILE: Final = mlobs.Profile.build(X)
-FIRST: Final = 4.0  # seconds of calls before any is timed
+FIRST: Final = 1.5  # seconds of calls before any is timed
+KINDS: Final = ("bare", "hooked", "judged")
+CREWS: Final = 2  # times that each is started
+ROUNDS: Final = 5
+SLICE: Final = 0.5  # seconds
+LEAST: Final = 5  # calls
 
 
 class Contestant(NamedTuple):
@@ -63,11 +71,11 @@ def sklearn() -> Made:
     return model, lambda: model.predict_proba(ROW)
 
 
-def xgboost() -> Made:
+def xgboost(trees: int) -> Made:
     """Return a classifier's call."""
     import xgboost as xgb
 
-    model = xgb.XGBClassifier(n_estimators=50, max_depth=4, n_jobs=1).fit(X, Y)
+    model = xgb.XGBClassifier(n_estimators=trees, max_depth=6, n_jobs=1).fit(X, Y)
     return model, lambda: model.predict_proba(ROW)
 
 
@@ -79,17 +87,17 @@ def lightgbm(rows: Any) -> Made:
     return model, lambda: model.predict(rows, num_threads=1)
 
 
-def catboost() -> Made:
+def catboost(trees: int) -> Made:
     """Return a classifier's call."""
     from catboost import CatBoostClassifier
 
-    model = CatBoostClassifier(iterations=50, depth=4, verbose=False, thread_count=1, allow_writing_files=False)
+    model = CatBoostClassifier(iterations=trees, depth=6, verbose=False, thread_count=1, allow_writing_files=False)
     model.fit(X, Y)
     return model, lambda: model.predict_proba(ROWS, thread_count=1)
 
 
-def onnxruntime() -> Made:
-    """Return a session's call: two dense layers at a batch that takes about as long as the other models."""
+def onnxruntime(rows: int) -> Made:
+    """Return a session's call: two dense layers."""
     import onnx
     import onnxruntime as ort
     from onnx import TensorProto, helper, numpy_helper
@@ -114,12 +122,12 @@ def onnxruntime() -> Made:
     quiet = ort.SessionOptions()
     quiet.intra_op_num_threads = 1
     session = ort.InferenceSession(made.SerializeToString(), quiet, providers=["CPUExecutionProvider"])
-    batch = np.tile(X, (1, 1))[:512].astype(np.float32)
+    batch = X[:rows].astype(np.float32)
     return session, lambda: session.run(None, {"x": batch})
 
 
-def torch() -> Made:
-    """Return a small network's call at batch 32."""
+def torch(width: int) -> Made:
+    """Return the call at batch 32 of a network of three layers."""
     import torch as pt
 
     pt.set_num_threads(1)
@@ -127,9 +135,8 @@ def torch() -> Made:
     class Net(pt.nn.Module):  # type: ignore[misc]
         def __init__(self) -> None:
             super().__init__()
-            self.layers = pt.nn.Sequential(
-                pt.nn.Linear(30, 128), pt.nn.ReLU(), pt.nn.Linear(128, 128), pt.nn.ReLU(), pt.nn.Linear(128, 2)
-            )
+            first, last = pt.nn.Linear(30, width), pt.nn.Linear(width, 2)
+            self.layers = pt.nn.Sequential(first, pt.nn.ReLU(), pt.nn.Linear(width, width), pt.nn.ReLU(), last)
 
         def forward(self, batch: Any) -> Any:
             return self.layers(batch)
@@ -152,77 +159,106 @@ def keras() -> Made:
     return model, lambda: model.predict(ROWS, verbose=0)
 
 
+# the goals are for calls of 150 µs: those are about as long as that, and of torch for a small network
 CONTESTANTS: Final = (
     Contestant("sklearn", "pipeline, predict_proba, 1 row", 1.05, sklearn),
-    Contestant("xgboost", "classifier, predict_proba, 1 row", 1.05, xgboost),
-    Contestant("lightgbm", "booster, predict, 128 rows", 1.05, functools.partial(lightgbm, X[:128])),
+    Contestant("xgboost", "50 trees, predict_proba, 1 row", None, functools.partial(xgboost, 50)),
+    Contestant("xgboost", "1000 trees, predict_proba, 1 row", 1.05, functools.partial(xgboost, 1000)),
     Contestant("lightgbm", "booster, predict, 1 row", None, functools.partial(lightgbm, ROW)),
-    Contestant("catboost", "classifier, predict_proba, 32 rows", 1.05, catboost),
-    Contestant("onnxruntime", "session, run, 512 rows", 1.05, onnxruntime),
-    Contestant("torch", "three layers, 32 rows", 1.03, torch),
+    Contestant("lightgbm", "booster, predict, 200 rows", 1.05, functools.partial(lightgbm, X[:200])),
+    Contestant("catboost", "50 trees, predict_proba, 32 rows", None, functools.partial(catboost, 50)),
+    Contestant("catboost", "200 trees, predict_proba, 32 rows", 1.05, functools.partial(catboost, 200)),
+    Contestant("onnxruntime", "session, run, 512 rows", None, functools.partial(onnxruntime, 512)),
+    Contestant("onnxruntime", "session, run, 1024 rows", 1.05, functools.partial(onnxruntime, 1024)),
+    Contestant("torch", "three layers of 128, 32 rows", 1.03, functools.partial(torch, 128)),
+    Contestant("torch", "three layers of 512, 32 rows", 1.03, functools.partial(torch, 512)),
     Contestant("keras", "predict, 32 rows", 1.05, keras),
 )
 
 
-def switched(integration: str, call: Call, *, on: bool) -> Callable[[int], float]:
-    """Return a lap before which the framework is hooked, or as it was; that is not timed."""
-    lap = loop(call)
-
-    def run(calls: int) -> float:
-        (mlobs.instrument if on else mlobs.uninstrument)(integration)
-        return lap(calls)
-
-    return run
-
-
-def measure(found: Contestant, *, quick: bool) -> dict[str, float | None] | str:
-    """µs a call, bare and hooked, or why there are none."""
+def made(number: int, kind: str, seconds: float, endpoint: str) -> Made | str:
+    """One process' call, as warm as after ``seconds`` of calls, or why there is none."""
+    found = CONTESTANTS[number]
     try:
-        _, call = found.make()
-        model, judged = found.make()
-        mlobs.instrument(found.integration)
+        model, call = found.make()
+        if kind != "bare":
+            observed.start(endpoint, interval=None)
+            mlobs.instrument(found.integration)
     except (ImportError, mlobs.MlobsError) as error:
         return str(error).splitlines()[0]
-    mlobs.register(model, name=f"{found.key}, judged", reference=PROFILE)
-    for each in (call, judged):
-        until = perf_counter() + (0.05 if quick else FIRST)
-        while perf_counter() < until:
-            each()
-    laps = {
-        "bare": Lap(switched(found.integration, call, on=False)),
-        "hooked": Lap(switched(found.integration, call, on=True), mlobs.flush),
-        "judged": Lap(switched(found.integration, judged, on=True), mlobs.flush),
-    }
-    taken = interleave(laps, rounds=2 if quick else 25, seconds=0.002 if quick else 0.1)
-    mlobs.uninstrument(found.integration)
+    if kind == "judged":
+        mlobs.register(model, name="judged", reference=PROFILE)
+    lap(call, seconds)
+    return model, call
+
+
+def lap(call: Call, seconds: float) -> float:
+    """Call for so long, at least a few times; seconds a call."""
+    calls, now = 0, perf_counter()
+    began, until = now, now + seconds
+    while now < until or calls < LEAST:
+        for _ in range(LEAST):
+            call()
+        calls += LEAST
+        now = perf_counter()
+    return (now - began) / calls
+
+
+def be(number: str, kind: str, seconds: str, endpoint: str) -> None:
+    """Be one of the processes."""
+    found = made(int(number), kind, float(seconds), endpoint)
+    if isinstance(found, str):
+        serve(lambda _: None, found)
+        return
+    _, call = found
+    serve(lambda each: lap(call, each))
+    if kind != "bare":
+        mlobs.shutdown()
+
+
+def measure(number: int, endpoint: str, *, quick: bool) -> dict[str, float | None] | str:
+    """µs a call, bare and hooked, or why there are none."""
+    taken: dict[str, list[float]] = {kind: [] for kind in KINDS}
+    for crew in range(1 if quick else CREWS):
+        with ExitStack() as stack:
+            runners: dict[str, Runner] = {}
+            for kind in KINDS:
+                words = (str(number), kind, str(0.05 if quick else FIRST), endpoint)
+                runner = runners[kind] = stack.enter_context(Runner(__file__, *words))
+                if runner.told is not None:
+                    return str(runner.told)
+            for turn in range(2 if quick else ROUNDS):
+                for kind in sorted(KINDS, reverse=bool((crew + turn) % 2)):
+                    taken[kind].append(runners[kind].slice(0.002 if quick else SLICE))
     return {
         "bare_us": median(taken["bare"]) * 1e6,
         "hooked_adds_us": difference(taken["hooked"], taken["bare"]) * 1e6,
         "hooked_ratio": ratio(taken["hooked"], taken["bare"]),
         "judged_adds_us": difference(taken["judged"], taken["bare"]) * 1e6,
         "judged_ratio": ratio(taken["judged"], taken["bare"]),
-        "goal": found.goal,
+        "goal": CONTESTANTS[number].goal,
     }
 
 
 def main() -> None:
     """Measure, then print a table or one JSON object."""
+    if sys.argv[1:2] and sys.argv[1].isdigit():
+        be(*sys.argv[1:])
+        return
     chosen = options(__doc__)
+    figures: dict[str, dict[str, float | None]] = {}
+    absent: dict[str, str] = {}
     with Sink() as sink:
-        observed.start(sink.endpoint)
-        figures: dict[str, dict[str, float | None]] = {}
-        absent: dict[str, str] = {}
-        for one in CONTESTANTS:
+        for number, one in enumerate(CONTESTANTS):
             if one.integration in absent:
                 continue
             if not chosen.json:
                 told(f"integrations: {one.key} …")
-            measured = measure(one, quick=chosen.quick)
+            measured = measure(number, sink.endpoint, quick=chosen.quick)
             if isinstance(measured, str):
                 absent[one.integration] = measured
             else:
                 figures[one.key] = measured
-        mlobs.shutdown()
     present = dict.fromkeys(one.integration for one in CONTESTANTS if one.integration not in absent)
     packages = ("scikit-learn", *(name for name in present if name != "sklearn"))
     report = {"integrations": figures, "absent": absent, "environment": environment(*packages)}

@@ -13,9 +13,9 @@ INTERVAL = 1.0
 Predict = Callable[[Any], Any]
 
 
-def start(endpoint: str) -> None:
-    """Export to `endpoint` every second; everything else stays at its default."""
-    mlobs.configure(service_name="benchmark", endpoint=endpoint, export_interval=INTERVAL)
+def start(endpoint: str, *, interval: float | None = INTERVAL) -> None:
+    """Export to `endpoint` every second, or as often as by default; everything else stays at its default."""
+    mlobs.configure(service_name="benchmark", endpoint=endpoint, export_interval=interval)
     # the first call of a process starts the threads, and for a moment they load the exporter beside it
     mlobs.observe(model="warm-up")(len)([1.0])
     mlobs.flush(timeout=30)

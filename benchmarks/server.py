@@ -22,7 +22,7 @@ from measure import environment, header, options, table, told
 from server_app import FEATURES, INTERVAL
 from server_client import CONNECTIONS, Client, requests
 from sink import Sink
-from tail import STOPPABLE, pipe
+from turns import STOPPABLE, pipe
 
 KINDS = ("bare", "mlobs", "otel", "both")
 GOAL = 0.98

@@ -1,31 +1,25 @@
 """The slowest calls of a predict while mlobs exports: two processes, one slice each in turn.
 
-Each process runs the same predict in a tight loop, one bare, one observed, and is stopped while
-the other has its turn: the bare one then shares the machine with nothing of ours. A percentile is
-taken per slice, and the median over the slices is compared.
+Each process runs the same predict in a tight loop, one bare, one observed: the bare one shares the machine with nothing
+of ours. A percentile is taken per slice, and the median over the slices is compared.
 """
 
 from __future__ import annotations
 
 import contextlib
-import json
-import os
-import signal
-import subprocess
 import sys
 from array import array
-from collections.abc import Callable, Iterator
-from pathlib import Path
+from collections.abc import Callable
 from time import perf_counter, perf_counter_ns
-from typing import IO, Any
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 from rows import ANSWER, cases
+from turns import Runner, serve
 
 TARGET = 36e-6
 PERCENTILE = 99.9
-STOPPABLE = hasattr(signal, "SIGSTOP")
 
 
 def model(steps: int) -> Callable[[Any], npt.NDArray[np.float64]]:
@@ -66,72 +60,23 @@ def slowest(predict: Callable[[Any], Any], row: Any, seconds: float) -> tuple[fl
     return float(middle) / 1e3, float(tail) / 1e3
 
 
-class Runner:
-    """One of the two processes."""
-
-    def __init__(self, kind: str, steps: int, endpoint: str) -> None:
-        """Start it and wait until it is warm."""
-        self.process = subprocess.Popen(
-            [sys.executable, str(Path(__file__)), kind, str(steps), endpoint],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-        )
-        self._answer()
-
-    def slice(self, seconds: float) -> tuple[float, float]:
-        """Let it run for so long; its median and 99.9th percentile."""
-        with self._awake():
-            pipe(self.process.stdin).write(f"{seconds}\n")
-            pipe(self.process.stdin).flush()
-            middle, tail = self._answer()
-            return middle, tail
-
-    @contextlib.contextmanager
-    def _awake(self) -> Iterator[None]:
-        if STOPPABLE:
-            os.kill(self.process.pid, signal.SIGCONT)
-        yield
-        if STOPPABLE:
-            os.kill(self.process.pid, signal.SIGSTOP)
-
-    def _answer(self) -> Any:
-        line = pipe(self.process.stdout).readline()
-        if not line:
-            message = f"A process of tail.py ended early, status {self.process.wait()}."
-            raise RuntimeError(message)
-        return json.loads(line)
-
-    def close(self) -> None:
-        """End it."""
-        if STOPPABLE:
-            os.kill(self.process.pid, signal.SIGCONT)
-        self.process.communicate(timeout=30)
-
-
-def pipe(stream: IO[str] | None) -> IO[str]:
-    """Return a pipe that was asked for, and so is there."""
-    assert stream is not None
-    return stream
-
-
 def compare(endpoint: str, *, rounds: int, seconds: float) -> dict[str, list[tuple[float, float]]]:
     """Run both in turn; (median, p99.9) in µs by kind, one pair a round."""
     steps = calibrate()
-    runners = {kind: Runner(kind, steps, endpoint) for kind in ("bare", "mlobs")}
-    found: dict[str, list[tuple[float, float]]] = {kind: [] for kind in runners}
-    try:
+    with contextlib.ExitStack() as stack:
+        runners = {
+            kind: stack.enter_context(Runner(__file__, kind, str(steps), endpoint)) for kind in ("bare", "mlobs")
+        }
+        found: dict[str, list[tuple[float, float]]] = {kind: [] for kind in runners}
         for turn in range(rounds):
             for kind in sorted(runners, reverse=bool(turn % 2)):
-                found[kind].append(runners[kind].slice(seconds))
-    finally:
-        for runner in runners.values():
-            runner.close()
+                middle, tail = runners[kind].slice(seconds)
+                found[kind].append((middle, tail))
     return found
 
 
 def main() -> None:
-    """Be one of the two processes: a line in is a slice's seconds, a line out its figures."""
+    """Be one of the two processes."""
     kind, steps, endpoint = sys.argv[1:]
     predict: Callable[[Any], Any] = model(int(steps))
     case = cases()[0]
@@ -141,9 +86,7 @@ def main() -> None:
         observed.start(endpoint)
         predict = observed.observe(predict, model="tail", profile=observed.reference(case.training))
     slowest(predict, case.row, 0.5)
-    print("[]", flush=True)
-    for line in sys.stdin:
-        print(json.dumps(slowest(predict, case.row, float(line))), flush=True)
+    serve(lambda seconds: slowest(predict, case.row, seconds))
     if kind == "mlobs":
         observed.stop()
 
