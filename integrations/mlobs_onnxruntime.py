@@ -13,8 +13,6 @@ import threading
 from pathlib import PurePath
 from typing import TYPE_CHECKING, Any, Final
 
-import numpy as np
-
 from mlobs.integration import Integration, Named, Reading
 
 if TYPE_CHECKING:
@@ -46,7 +44,7 @@ def _table(session: Any, feed: Any) -> Any:
     """Inputs by name; a single one by itself, for its columns are the features."""
     if type(feed) is dict and len(feed) == 1:
         for value in feed.values():
-            if type(value) is np.ndarray and value.ndim == _TABLE:
+            if type(value) is sys.modules["numpy"].ndarray and value.ndim == _TABLE:
                 return value
     if not isinstance(feed, dict) or not feed:
         return None
@@ -76,7 +74,7 @@ def _answer(outputs: Any) -> Any:
     """One output by itself, several beside each other."""
     if not isinstance(outputs, list):
         return outputs
-    if len(outputs) == 1 and type(outputs[0]) is np.ndarray:
+    if len(outputs) == 1 and type(outputs[0]) is sys.modules["numpy"].ndarray:
         return outputs[0]
     found = tuple(_columns(_plain(each)) for each in outputs)
     return found[0] if len(found) == 1 else found
@@ -86,7 +84,8 @@ def _columns(output: Any) -> Any:
     """The probabilities that a classifier tells by class, a dict a row, as a table in the order of the first."""
     if not isinstance(output, list) or not output or not isinstance(output[0], dict):
         return output
-    return np.array([[row.get(key) for key in output[0]] for row in output])
+    numpy: Any = sys.modules["numpy"]
+    return numpy.array([[row.get(key) for key in output[0]] for row in output])
 
 
 # ── which model it is ───────────────────────────────────────────────────────────────────────────────────────────────

@@ -64,8 +64,8 @@ def ledger() -> Iterator[Ledger]:
     made = Ledger()
     take, add = Intake.take, Observations.add
 
-    def watched_take(self: Intake, kept: list[Any]) -> list[int]:
-        rows = take(self, kept)
+    def watched_take(self: Intake, kept: list[Any], packed: Any = ()) -> list[int]:
+        rows = take(self, kept, packed)
         made.rows += sum(rows)
         return rows
 

@@ -5,7 +5,8 @@ mlobs' own thread `blocks` turns many such copies at once into `Block`. Both loo
 (`kinds.py`), which is the only place a new container is added.
 """
 
+from mlobs.columns.arrays import joined
 from mlobs.columns.block import Block
 from mlobs.columns.kinds import LARGE, SMALL, Kind, TracedError, blocks, is_container, kind_of, read
 
-__all__ = ["LARGE", "SMALL", "Block", "Kind", "TracedError", "blocks", "is_container", "kind_of", "read"]
+__all__ = ["LARGE", "SMALL", "Block", "Kind", "TracedError", "blocks", "is_container", "joined", "kind_of", "read"]

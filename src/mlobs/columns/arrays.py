@@ -82,6 +82,14 @@ def table(array: Array, features: int | None) -> Array:
     return array.reshape(-1, 1) if one else array.reshape(1, -1)
 
 
+def joined(
+    many: Sequence[bytes], dtype: np.dtype[Any], shape: tuple[int, ...], features: int | None
+) -> tuple[Array, int]:
+    """The rows of many arrays of one layout, from their bytes, below each other; and how many each has."""
+    each, width = table(np.frombuffer(many[0], dtype).reshape(shape), features).shape
+    return np.frombuffer(b"".join(many), dtype).reshape(each * len(many), width), each
+
+
 def _plain(array: Array) -> Array:
     if isinstance(array, np.ma.MaskedArray) and not array.dtype.names:
         plain = np.array(array.data, dtype=object)

@@ -22,6 +22,7 @@ from mlobs.core.callers import alone, told
 from mlobs.core.forgetful import Forgetful
 from mlobs.core.inside import INSIDE, hand
 from mlobs.core.monitor import Extra
+from mlobs.core.pack import unpacked
 from mlobs.core.ring import NOTHING, TRACED, Left
 from mlobs.otel.current import CURRENT
 
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
 
     from mlobs.core.locate import Where
     from mlobs.core.monitor import Monitor
+    from mlobs.core.pack import Pack
     from mlobs.core.tracing import Tracing
 
 
@@ -124,9 +126,11 @@ def _runner(
         ordinal = next(monitor.started)
         if ordinal >= monitor.due or (attached.get() and told()):
             return _rare(function, monitor, tracing, where, args, kwargs, ordinal)
-        kept: object
-        given: object
+        kept: Any
+        given: Any
         value: Any = None
+        into: Pack | None = None
+        onto: Pack | None = None
         try:
             if 0 <= position < len(args):
                 value = args[position]
@@ -135,7 +139,11 @@ def _runner(
             else:
                 value = kwargs[name] if name in kwargs else locate(args, kwargs)
             if type(value) is ndarray:
-                kept = value.copy() if value.size <= small else monitor.ring.sample(value)
+                pack = monitor.ring.inputs.now
+                if value.dtype is pack.dtype and value.shape == pack.shape:
+                    kept, into = value.tobytes(), pack
+                else:
+                    kept = value.copy() if value.size <= small else monitor.ring.sample(value)
             else:
                 keeper = keepers.get(type(value))
                 kept = learn(value, monitor.ring.sample) if keeper is None else keeper(value)
@@ -158,7 +166,7 @@ def _runner(
         except BaseException as error:
             took = clock() - began
             inside.reset(token)
-            failed(monitor, began, took, -1, kept, None, error)
+            failed(monitor, began, took, -1, unpacked(into, kept), None, error)
             raise
         took = clock() - began
         inside.reset(token)
@@ -170,11 +178,15 @@ def _runner(
                 said = None
                 monitor.guard.error("answer", error)
             except BaseException as error:
-                failed(monitor, began, took, -1, kept, None, error)
+                failed(monitor, began, took, -1, unpacked(into, kept), None, error)
                 raise
         try:
             if type(said) is ndarray:
-                given = said.copy() if said.size <= small else monitor.answer(said)
+                pack = monitor.ring.outputs.now
+                if said.dtype is pack.dtype and said.shape == pack.shape:
+                    given, onto = said.tobytes(), pack
+                else:
+                    given = said.copy() if said.size <= small else monitor.answer(said)
             elif said is None:
                 given = nothing
             else:
@@ -188,19 +200,32 @@ def _runner(
         except Exception as error:  # noqa: BLE001 - ours, or a container that fails when it is looked at
             given = unread(said, error)
         except BaseException as error:
-            failed(monitor, began, took, -1, kept, None, error)
+            failed(monitor, began, took, -1, unpacked(into, kept), None, error)
             raise
         if monitor.hands:
             hand(monitor, said, began + took)
         ring = monitor.ring
-        if len(ring.took) >= ring.brim:
-            kept, given = crowded(monitor, tracing, kept, given)
-        if took > monitor.slow:
-            ring.rare.append((took, -1, kept, given, Extra(began, None, None, alone=not attached.get() or alone())))
-            return answer
-        ring.kept.append(kept)
-        if given is not nothing:
-            ring.answers.append(given)
+        if took > monitor.slow or len(ring.took) >= ring.brim:
+            kept, given = unpacked(into, kept), unpacked(onto, given)
+            into = onto = None
+            if len(ring.took) >= ring.brim:
+                kept, given = crowded(monitor, tracing, kept, given)
+            if took > monitor.slow:
+                ring.rare.append((took, -1, kept, given, Extra(began, None, None, alone=not attached.get() or alone())))
+                return answer
+        if into is None:
+            ring.kept.append(kept)
+        elif into is ring.inputs.now:
+            into.kept.append(kept)
+        else:  # the ring is another one since a fork, or packs something else
+            ring.kept.append(into.array(kept))
+        if onto is None:
+            if given is not nothing:
+                ring.answers.append(given)
+        elif onto is ring.outputs.now:
+            onto.kept.append(given)
+        else:
+            ring.answers.append(onto.array(given))
         ring.took.append(took)  # last: a call that is counted has left its data
         return answer
 

@@ -10,12 +10,13 @@ from mlobs.core.ring import NOTHING, Left, Part, sane
 from mlobs.errors import UnreadableError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from mlobs.columns import Block
     from mlobs.core.guard import Guard
     from mlobs.core.model import Model
     from mlobs.core.observations import Observations
+    from mlobs.core.pack import Pack
 
 
 class Intake:
@@ -31,7 +32,7 @@ class Intake:
         self._features = features
         self._guard = guard
 
-    def take(self, kept: list[Any]) -> list[int]:
+    def take(self, kept: list[Any], packed: Sequence[tuple[Pack, Sequence[bytes]]] = ()) -> list[int]:
         """Count the data of many calls; the rows of each whose rows could be told, in no particular order.
 
         Never raises, whatever the data is: classes are told apart by identity, for a metaclass may hash as it likes.
@@ -55,6 +56,10 @@ class Intake:
                 self._left(alike[0], len(alike), rows)
         for group in groups.values():
             self._observe(group, rows)
+        for pack, many in packed:
+            whole, each = pack.joined(many, self._features)
+            self._observe([whole], [])
+            rows += [each] * len(many)
         return rows
 
     def _part(self, part: Part, rows: list[int]) -> None:

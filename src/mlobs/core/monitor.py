@@ -20,12 +20,13 @@ from mlobs.otel.histogram import Histogram
 from mlobs.otel.points import Attributes, Exemplar, Numbers, Points
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from opentelemetry.trace import Span
 
     from mlobs.core.guard import Guard
     from mlobs.core.model import Model
+    from mlobs.core.pack import Pack
     from mlobs.core.settings import Settings
 
 _ERROR_TYPES: Final = 50  # a model that raises more kinds of errors has the rest under OpenTelemetry's own "_OTHER"
@@ -206,12 +207,15 @@ class Monitor:
         duration = sum(took) + sum(record.took for record in rare)
         self.work.fold(duration, sampled, drain(ring.pooled), gpu, self._settings)
         self._durations_of(None)[0].add([ns * 1e-9 for ns in took])
-        kept = drain(ring.kept)
+        kept, packed = drain(ring.kept), ring.inputs.drain()
+        answers, given = drain(ring.answers), ring.outputs.drain()
         began = time.thread_time()
-        self._take(kept)
-        self._answers.take(drain(ring.answers))
+        self._take(kept, packed)
+        self._answers.take(answers, given)
         spent = time.thread_time() - began
-        spent += ring.release(kept) * _COPY
+        spent += ring.release(kept, packed) * _COPY
+        ring.inputs.settle(kept, packed)
+        ring.outputs.settle(answers, given)
         self._fold_rare(rare, after)
         self._adapt(len(took) + len(rare), spent, now)
         return len(took) + len(rare)
@@ -250,8 +254,8 @@ class Monitor:
         found = self._durations[error] = (Histogram(self._bounds), attributes)
         return found
 
-    def _take(self, kept: list[Any]) -> None:
-        rows = self._inputs.take(kept)
+    def _take(self, kept: list[Any], packed: Sequence[tuple[Pack, Sequence[bytes]]] = ()) -> None:
+        rows = self._inputs.take(kept, packed)
         self._rows += sum(rows)
         self._batch.add(rows)
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 import numpy as np
 
 from mlobs.columns import kind_of
+from mlobs.core.pack import Pack, Packs
 from mlobs.errors import UnreadableError
 
 if TYPE_CHECKING:
@@ -84,6 +85,8 @@ class Ring:
         self.took: list[int] = []  # ns
         self.kept: list[Any] = []
         self.answers: list[Any] = []
+        self.inputs = Packs()
+        self.outputs = Packs()
         self.sampled: list[tuple[int, int]] = []  # ns of CPU, ns of duration
         self.pooled: list[tuple[int, int]] = []  # ns of CPU of other threads, ns of duration
         self.gpu: list[float] = []  # seconds
@@ -168,17 +171,17 @@ class Ring:
         self._wake()
         return self.waiting >= self._limit, self.waiting >= 8 * self._limit
 
-    def release(self, kept: Sequence[Any]) -> int:
+    def release(self, kept: Sequence[Any], packed: Sequence[tuple[Pack, Sequence[bytes]]]) -> int:
         """What was kept has been folded: its room is free again, and as many like it may be kept as fit.
 
         How many bytes of large values that were.
         """
         with self._lock:
             used, self._used = self._used, 0
-        if kept:
-            last = kept[-1]
+        if kept or packed:
+            last = kept[-1] if kept else packed[-1][0]
             # a larger one is accounted for by itself
-            each = _CALL + (min(_OBJECT, last.nbytes) if type(last) is np.ndarray else _OBJECT)
+            each = _CALL + (min(_OBJECT, last.nbytes) if type(last) in (np.ndarray, Pack) else _OBJECT)
             self._limit = max(1, min(self._calls, self._size // each))
             self.brim = max(1, self._limit // 2)
         return used
