@@ -12,6 +12,7 @@ import pytest
 
 import mlobs
 from mlobs.api import runtime
+from mlobs.core.folder import Folder
 from mlobs.core.monitor import Monitor
 from mlobs.core.turns import Turns
 from mlobs.testing import capture
@@ -27,6 +28,14 @@ def interval() -> Iterator[None]:
     sys.setswitchinterval(USUAL)
     yield
     sys.setswitchinterval(before)
+
+
+def settled() -> None:
+    """The interval is the usual one once our threads have done what they were at."""
+    until = time.monotonic() + 30
+    while abs(sys.getswitchinterval() - USUAL) > 1e-6:
+        assert time.monotonic() < until
+        time.sleep(0.01)
 
 
 def test_inside_short_outside_as_it_was() -> None:
@@ -85,8 +94,66 @@ def test_our_threads_fold_inside(monkeypatch: pytest.MonkeyPatch) -> None:
         predict([1.0])
         runtime.wake()
         assert folded.wait(30)
-        until = time.monotonic() + 30
-        while sys.getswitchinterval() < USUAL / 2:
-            assert time.monotonic() < until
-            time.sleep(0.01)
+        settled()
     assert seen == pytest.approx([50e-6] * len(seen))
+
+
+def test_whoever_has_the_interpreter_hastens_another() -> None:
+    """Turns are short until the other has been in the block, or is not expected any more; nobody waits for a lock."""
+    turns = Turns()
+    turns.hasten()
+    turns.hasten()
+    assert sys.getswitchinterval() == pytest.approx(50e-6)
+    with turns:
+        turns.hasten()
+    assert sys.getswitchinterval() == pytest.approx(USUAL)
+    turns.hasten()
+    turns.settle()
+    assert sys.getswitchinterval() == pytest.approx(USUAL)
+    with turns._lock:  # a signal handler predicts amid it
+        turns.hasten()
+    assert sys.getswitchinterval() == pytest.approx(USUAL)
+    with turns:
+        turns.settle()
+        assert sys.getswitchinterval() == pytest.approx(50e-6)
+    assert sys.getswitchinterval() == pytest.approx(USUAL)
+
+
+def test_calls_wake_the_folder(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Beside a program that never rests it need not wait for the clock, and wait in vain."""
+    woken: list[bool] = []
+    wait = Folder._wait
+
+    def told(self: Folder, timeout: float) -> bool:
+        called = wait(self, timeout)
+        woken.append(called)
+        return called
+
+    monkeypatch.setattr(Folder, "_wait", told)
+    with capture(fold_interval=0.05) as telemetry:
+        predict = mlobs.observe(model="m")(lambda x: 0.5)
+        until, calls = time.monotonic() + 20, 0
+        while woken.count(True) < 10 and time.monotonic() < until:
+            predict([1.0])
+            calls += 1
+        assert woken.count(True) >= 10
+        assert telemetry.total("mlobs.prediction.rows") == calls
+    settled()
+
+
+def test_a_folder_that_nobody_calls_wakes_seldom_and_with_the_next_call() -> None:
+    """A single call after a pause is folded at once, by our own thread."""
+    with capture(fold_interval=0.05):
+        predict = mlobs.observe(model="m")(lambda x: 0.5)
+        predict([1.0])
+        for calls in (2, 3, 4):
+            until = time.monotonic() + 20
+            while not runtime.folder._dozes and time.monotonic() < until:
+                time.sleep(0.01)
+            assert runtime.folder._dozes
+            predict([1.0])
+            [monitor] = runtime.monitors.values()
+            while monitor.ring.waiting and time.monotonic() < until:
+                time.sleep(0.001)
+            assert (monitor.ring.waiting, monitor.ended) == (0, calls)
+    settled()

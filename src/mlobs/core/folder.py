@@ -6,7 +6,7 @@ import queue
 import sys
 import threading
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from mlobs.core.guard import passes
 
@@ -17,8 +17,16 @@ if TYPE_CHECKING:
     from mlobs.core.state import State
 
 
+_LATE: Final = 1.5  # fold intervals after which the thread wakes by itself
+_IDLE: Final = 4  # times as long where nobody calls
+
+
 class Folder:
-    """Folds every ``fold_interval`` seconds, or when a ring calls for it."""
+    """Folds every ``fold_interval`` seconds, or when a ring calls for it.
+
+    It is woken by calls that are asked for something rare anyway, fifty a second where there are many: a thread that wakes by
+    the clock beside a program that never rests may wait long for its turn, see `Turns`. Where calls are few it wakes by itself.
+    """
 
     def __init__(self, state: State, after: After, roll: Callable[[float], object]) -> None:
         self._state = state
@@ -28,6 +36,7 @@ class Folder:
         self._called: queue.SimpleQueue[None] = queue.SimpleQueue()
         self._stopped = False
         self._folded = 0.0
+        self._dozes = False  # nobody has called lately
         self._thread: threading.Thread | None = None
 
     def start(self) -> None:
@@ -39,7 +48,14 @@ class Folder:
     def wake(self) -> None:
         """A ring is half full."""
         if self._called.empty():
+            self._state.turns.hasten()
             self._called.put(None)
+
+    def tick(self) -> None:
+        """A call is asked for something rare: it may be time to fold."""
+        if self._dozes or time.monotonic() - self._folded > self._state.settings.fold_interval:
+            self._dozes = False
+            self.wake()
 
     def stop(self) -> None:
         """End the thread; what still waits is folded first."""
@@ -47,14 +63,23 @@ class Folder:
         self._called.put(None)
         if self._thread is not None and self._thread is not threading.current_thread():
             self._thread.join(1.0)
+        self._state.turns.settle()
         self.fold()
 
     def _run(self) -> None:
+        patience = 1
         while not self._stopped:
-            called = self._wait(self._state.settings.fold_interval)
-            if called or time.monotonic() - self._folded > self._state.settings.fold_interval / 2:
-                with self._state.turns:
-                    self.fold()  # else an export has just done it
+            interval = self._state.settings.fold_interval
+            called = self._wait(interval * _LATE * patience)
+            with self._state.turns:
+                folded = 0
+                if called or time.monotonic() - self._folded > interval / 2:  # else an export has just done it
+                    folded = self.fold()
+                patience = 1 if called or folded else _IDLE
+                self._dozes = patience > 1
+                if self._dozes:
+                    for monitor in list(self._state.monitors.values()):
+                        monitor.due = 0  # the next call says that there is one again
 
     def _wait(self, timeout: float) -> bool:
         try:

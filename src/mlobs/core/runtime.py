@@ -36,7 +36,7 @@ class Runtime(State):
         self.over = False
         self.outcomes = Outcomes(self)
         self.tasks = Tasks(self)
-        self.tracing = Tracing(lambda: self.pipeline.spans, self.start, self.fold)
+        self.tracing = Tracing(lambda: self.pipeline.spans, self.attend, self.fold)
         self.termination = Termination(lambda: self.settings, self.leave, lambda: self.counts_here)
         self._renew()
 
@@ -96,6 +96,13 @@ class Runtime(State):
         self.pipeline.start()
         _at_exit(self)
         self.termination.attend()
+
+    def attend(self) -> None:
+        """A call is asked for something rare: whatever runs in the background is running, and folds in time."""
+        if self.started:
+            self.folder.tick()
+        else:
+            self.start()
 
     def serve_an_engine(self) -> None:
         """This process is one of an engine's workers, whose environment, and any identity in it, is that of all of them.

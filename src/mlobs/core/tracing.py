@@ -40,7 +40,7 @@ _STACK = 32_000
 
 
 class Tracing:
-    """The span policy. ``wake`` starts what runs in the background, ``fold`` folds in the caller's thread."""
+    """The span policy. ``wake`` attends to what runs in the background, ``fold`` folds in the caller's thread."""
 
     def __init__(self, spans: Callable[[], Spans], wake: Callable[[], None], fold: Callable[[], object]) -> None:
         self._spans = spans

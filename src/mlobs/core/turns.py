@@ -4,6 +4,9 @@ A numpy call, or reading a file, gives the interpreter away, and who wants it ba
 clock begins anew whenever the other thread gives the interpreter away for a moment, as a model does with every product
 of matrices: beside 200 µs predictions in a loop a wait took 300 ms, and a fold of twenty waits six seconds. While mlobs
 works, a few milliseconds a second, the interval is 50 µs: waits take as long, for both sides.
+
+The wait to begin is the same: a thread that wakes by the clock waits at the usual interval, and until it has its turn every
+such product wakes it in vain, which is the program's time. So whoever predicts wakes it, and makes turns short before.
 """
 
 from __future__ import annotations
@@ -29,11 +32,25 @@ class Turns:
 
     def __enter__(self) -> None:
         with self._lock:
+            self._shorten()
             self._inside += 1
-            usual = sys.getswitchinterval()
-            if self._inside == 1 and usual > _SHORT:
-                self._usual = usual
-                sys.setswitchinterval(_SHORT)
+
+    def hasten(self) -> None:
+        """Short turns from now on for a thread that will be in the block, and cannot ask for them while it waits to enter.
+
+        For the thread that has the interpreter. Waits for no lock: a signal may have come amid one of this very thread.
+        """
+        if self._lock.acquire(blocking=False):
+            try:
+                self._shorten()
+            finally:
+                self._lock.release()
+
+    def settle(self) -> None:
+        """The thread that was hastened will not come."""
+        with self._lock:
+            if not self._inside:
+                self._restore()
 
     def __exit__(self, *_: object) -> None:
         with self._lock:
@@ -46,6 +63,12 @@ class Turns:
         self._lock = threading.Lock()
         self._inside = 0
         self._restore()
+
+    def _shorten(self) -> None:
+        usual = sys.getswitchinterval()
+        if not self._inside and usual > _SHORT + _NEAR:
+            self._usual = usual
+            sys.setswitchinterval(_SHORT)
 
     def _restore(self) -> None:
         if self._usual and abs(sys.getswitchinterval() - _SHORT) < _NEAR:
