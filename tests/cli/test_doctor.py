@@ -132,6 +132,15 @@ def listening(serve: Callable[[socket.socket], None]) -> Iterator[int]:
         thread.join(10)
 
 
+class Patient(ThreadingHTTPServer):
+    """Says nothing of clients that went away: what pytest captured may be closed by then, and that would be an error of its own."""
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """Tell other errors as usual."""
+        if not isinstance(sys.exc_info()[1], OSError):
+            super().handle_error(request, client_address)
+
+
 @contextmanager
 def answering(answers: dict[str, tuple[int, Any]], secure: ssl.SSLContext | None = None) -> Iterator[str]:
     """A server that has these answers, by path; a text is sent as it is, what is callable is asked."""
@@ -153,7 +162,7 @@ def answering(answers: dict[str, tuple[int, Any]], secure: ssl.SSLContext | None
         def log_message(self, *_: Any) -> None:
             """Say nothing."""
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    server = Patient(("127.0.0.1", 0), Handler)
     if secure is not None:
         server.socket = secure.wrap_socket(server.socket, server_side=True)
     server.daemon_threads = True
