@@ -171,7 +171,8 @@ def test_workers_of_pools_that_end_otherwise(sink: Sink, method: str, tmp_path: 
         def serve(n, done):
             work(n)
             done.send(n)
-            time.sleep(60)
+            while True:  # Python sees a signal that came just before a sleep after it
+                time.sleep(0.1)
 
         if __name__ == "__main__":
             context = multiprocessing.get_context("{method}")

@@ -35,9 +35,9 @@ def work(n):
 def say(text):
     print(text, flush=True)
 
-def wait():  # as a server waits
+def wait():  # as a server waits: in turns, for Python sees a signal that came just before a sleep after it
     while True:
-        time.sleep(60)
+        time.sleep(0.1)
 """
 
 
@@ -203,7 +203,8 @@ def test_an_event_loop_that_handles_nothing(sink: Sink) -> None:
     async def serve():
         work(5)
         say("ready")
-        await asyncio.sleep(60)
+        while True:
+            await asyncio.sleep(0.1)
     asyncio.run(serve())
     """
     with program(sink, script) as process:

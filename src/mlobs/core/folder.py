@@ -41,6 +41,7 @@ class Folder:
 
     def start(self) -> None:
         """Start the thread."""
+        self._folded = time.monotonic()
         self._called = queue.SimpleQueue()  # made here: since the import gevent may have put its own in its place
         self._thread = threading.Thread(target=self._run, name="mlobs-folder", daemon=True)
         self._thread.start()
