@@ -12,7 +12,7 @@ import pytest
 import mlobs
 from mlobs.api import runtime
 from mlobs.core.monitor import Monitor
-from mlobs.core.pack import Pack, Packs
+from mlobs.core.pack import Packs
 from mlobs.testing import Telemetry, capture
 
 ROW = np.arange(3.0).reshape(1, 3)
@@ -133,8 +133,6 @@ def test_the_layout_follows_the_traffic(telemetry: Telemetry) -> None:
     warm(predict, telemetry, wide)
     assert monitor.ring.inputs.now.shape == (2, 3)
     before = telemetry.total("mlobs.prediction.rows")
-    old = Pack(np.dtype("f8"), (1, 3))
-    old.kept.append(ROW.tobytes())
     held = monitor.ring.inputs._packs[ROW.dtype, (1, 3)]
     held.kept.append(ROW.tobytes())  # by a caller who was late
     predict(wide)

@@ -47,7 +47,7 @@ class Folder:
         self._thread.start()
 
     def wake(self) -> None:
-        """A ring is half full."""
+        """There is something to fold: a ring is half full, or it is time."""
         if self._called.empty():
             self._state.turns.hasten()
             self._called.put(None)

@@ -38,13 +38,12 @@ class Turns:
     def hasten(self) -> None:
         """Short turns from now on for a thread that will be in the block, and cannot ask for them while it waits to enter.
 
-        For the thread that has the interpreter. Waits for no lock: a signal may have come amid one of this very thread.
+        For the thread that has the interpreter. Takes no lock: a signal may have come amid one of this very thread, and a handler
+        that raises between taking and `try` would leave it taken for ever. Where somebody enters or leaves just now, it does
+        nothing, or what is undone when the other leaves.
         """
-        if self._lock.acquire(blocking=False):
-            try:
-                self._shorten()
-            finally:
-                self._lock.release()
+        if not self._lock.locked():
+            self._shorten()
 
     def settle(self) -> None:
         """The thread that was hastened will not come."""
@@ -71,6 +70,6 @@ class Turns:
             sys.setswitchinterval(_SHORT)
 
     def _restore(self) -> None:
-        if self._usual and abs(sys.getswitchinterval() - _SHORT) < _NEAR:
-            sys.setswitchinterval(self._usual)
-        self._usual = 0.0
+        usual, self._usual = self._usual, 0.0  # before: who hastens once it is set again remembers it anew
+        if usual and abs(sys.getswitchinterval() - _SHORT) < _NEAR:
+            sys.setswitchinterval(usual)
