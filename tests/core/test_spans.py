@@ -17,6 +17,7 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 from opentelemetry.sdk.trace.sampling import ALWAYS_OFF
 
 import mlobs
+from mlobs.api import runtime
 from mlobs.testing import Telemetry, capture
 
 ROW = np.ones((1, 3))
@@ -226,6 +227,30 @@ def test_what_the_data_was_like_is_on_the_span(telemetry: Telemetry, tracer: tra
     assert (first["mlobs.drift.detected"], second["mlobs.drift.detected"]) == (False, True)
 
 
+def test_violations_are_of_each_call_and_counted_once(
+    telemetry: Telemetry, tracer: trace.Tracer, caplog: pytest.LogCaptureFixture
+) -> None:
+    """However many spans are folded together; what could not be used is told once, too."""
+    predict = mlobs.observe(model="m", reference=mlobs.Profile.build(np.zeros((100, 3))))(lambda x: 0.5)
+    given: list[tuple[Any, int]] = [
+        ([[0.0, 0.0, 0.0]], 0),
+        ([[float("nan"), 9.0, float("inf")], [0.0, 0.0, 9.0]], 4),
+        ([[0.0, 0.0]], 1),
+        (object(), 0),
+        ([[0.0, 0.0, "text"], [0.0, 0.0, 0.0]], 1),
+    ]
+    for rows, _ in given:
+        with tracer.start_as_current_span("request"):
+            predict(rows)
+    told = [attributes(span)["mlobs.input.violations"] for span in telemetry.spans if span.parent]
+    assert told == [violations for _, violations in given]
+    assert telemetry.total("mlobs.feature.violations") == 5
+    assert telemetry.total("mlobs.schema.violations") == 1
+    assert telemetry.total("mlobs.sdk.dropped", reason="unreadable") == 1
+    assert telemetry.total("mlobs.sdk.dropped", reason="width") == 1
+    assert [record.message.split(" (")[1].split(")")[0] for record in caplog.records] == ["unreadable", "width"]
+
+
 def test_coroutines_and_generators_hold_their_span(telemetry: Telemetry, tracer: trace.Tracer) -> None:
     """A coroutine's span is current inside it; a generator's only while the generator runs."""
     seen = []
@@ -333,6 +358,13 @@ def test_own_spans_are_bounded_a_second(telemetry: Telemetry) -> None:
             predict(ROW)
         telemetry.collect()
     assert len(telemetry.spans) - before <= 6
+    [monitor] = runtime.monitors.values()
+    every = monitor.span_every
+    for _ in range(3):  # folds that follow each other, of an export say, tell nothing of the rate
+        telemetry.clock.advance(0.01)
+        predict(ROW)
+        telemetry.collect()
+    assert monitor.span_every == every
     telemetry.clock.advance(1000)
     telemetry.collect()
     for _ in range(200):

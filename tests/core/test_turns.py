@@ -157,3 +157,25 @@ def test_a_folder_that_nobody_calls_wakes_seldom_and_with_the_next_call() -> Non
                 time.sleep(0.001)
             assert (monitor.ring.waiting, monitor.ended) == (0, calls)
     settled()
+
+
+def test_calls_that_come_while_the_folder_folds_do_not_call_for_another_fold(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is at it, whatever it takes."""
+    called: list[bool] = []
+    fold = Monitor.fold
+
+    def amid(*args: object) -> int:
+        if threading.current_thread().name == "mlobs-folder" and len(called) < 3:
+            runtime.folder.tick()
+            called.append(not runtime.folder._called.empty())
+        return fold(*args)  # type: ignore[arg-type]
+
+    with capture(fold_interval=0.2):
+        predict = mlobs.observe(model="m")(lambda x: 0.5)
+        predict([1.0])
+        monkeypatch.setattr(Monitor, "fold", amid)
+        until = time.monotonic() + 20
+        while len(called) < 3 and time.monotonic() < until:
+            predict([1.0])
+            time.sleep(0.001)  # else its ring is half full long before it is time
+    assert called == [False] * 3

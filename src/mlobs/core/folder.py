@@ -98,6 +98,7 @@ class Folder:
         # whoever held the lock when the interpreter began to end will never give it back
         if not state.counting.acquire(blocking=not sys.is_finalizing()):
             return 0
+        self._folded = time.monotonic()  # already: calls that come meanwhile see that it is not time again
         try:
             began = time.perf_counter()
             now = state.clock()

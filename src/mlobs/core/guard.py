@@ -131,6 +131,13 @@ class Guard:
         self.errors.clear()
 
 
+class Mute(Guard):
+    """Of what is read twice: the first reader has told it."""
+
+    def tell(self, key: str, message: str, *values: object) -> None:
+        """Say nothing."""
+
+
 class Guarded:
     """A block whose errors are counted under a place, and go no further."""
 

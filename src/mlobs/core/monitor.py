@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from mlobs.core import again
 from mlobs.core.budget import Budget
+from mlobs.core.guard import Mute
 from mlobs.core.intake import Intake
 from mlobs.core.ring import Ring, drain
 from mlobs.core.settings import ROWS_BOUNDS
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 
     from mlobs.core.guard import Guard
     from mlobs.core.model import Model
+    from mlobs.core.observations import Observations
     from mlobs.core.pack import Pack
     from mlobs.core.settings import Settings
 
@@ -37,6 +39,7 @@ _SAMPLES_A_SECOND: Final = (
 )
 _POOLED: Final = 16  # on one call in so many it is asked what the process' other threads worked meanwhile
 _NEVER: Final = 2**62
+_SOON: Final = 0.1  # seconds after a fold, as when an export follows it, in which a rate would say little
 _COPY: Final = 1e-9  # seconds a byte that copying takes a caller, whose caches hold other things
 _SLOW_FACTOR: Final = 4
 _SLOW_LEAST: Final = 0.005
@@ -147,12 +150,15 @@ class Monitor:
         self._rows = 0
         self._batch = Histogram(ROWS_BOUNDS)
         self._ended = 0
-        self._folded_at = math.inf
+        self._adapted_at = math.inf
+        self._calls = 0  # since then
+        self._spent = 0.0
         self._share = Share()
         self.work = Work(self.budget)
         self._alone = -1
         self.features = len(model.inputs.reference) or None
         self._inputs = Intake(model.inputs, self.features, self.guard)
+        self._again: Observations | None = None
         self._answers = Intake(model, len(model.outputs.reference), self.guard)
 
     # ── the caller's side: CPU time beside the caller's thread ──────────────────────────────────────────────────────
@@ -281,15 +287,22 @@ class Monitor:
                 self.guard.drop("span_limit", 1)
         for error, values in seconds.items():
             self._durations_of(error)[0].add(values)
-        # violations of one call are told by counting its rows alone, and that costs as much as counting thousands
-        for record in spanned[:_ALONE_A_FOLD]:
-            before = self.model.inputs.violated
-            self._take([record.kept])
-            self._end(record, after, self.model.inputs.violated - before)
-        self._take([record.kept for record in others + spanned[_ALONE_A_FOLD:]])
+        self._take([record.kept for record in others])
         self._answers.take([record.answer for record in records])
-        for record in spanned[_ALONE_A_FOLD:]:
-            self._end(record, after, None)
+        before = self.model.inputs.violated
+        self._take([record.kept for record in spanned])
+        violated = self.model.inputs.violated > before
+        for number, record in enumerate(spanned):
+            told = number < _ALONE_A_FOLD
+            self._end(record, after, (self._violations(record) if violated else 0) if told else None)
+
+    def _violations(self, record: Record) -> int:
+        """Of one call among several that have been counted, by counting it once more, for nobody."""
+        if self._again is None:
+            self._again = self.model.inputs.twin()
+        before = self._again.violated
+        Intake(self._again, self.features, Mute()).take([record.kept])
+        return self._again.violated - before
 
     def _end(self, record: Record, after: After, violations: int | None) -> None:
         try:
@@ -304,25 +317,30 @@ class Monitor:
 
     def _adapt(self, calls: int, spent: float, now: float) -> None:
         """Decide anew what the hot path does every call and what only sometimes."""
+        self._calls += calls
+        self._spent += spent
+        elapsed = now - self._adapted_at
+        if 0 <= elapsed < _SOON:
+            return
         histogram = self._durations_of(None)[0]
         total = int(histogram.counts.sum())
         before = self.cpu_every, self.span_every
-        elapsed = now - self._folded_at
+        rate = self._calls / elapsed if elapsed > 0 else 0.0
         if not self._slow_is_given and total >= 100:
             self.slow = int(max(_SLOW_LEAST, _SLOW_FACTOR * histogram.quantile(0.99)) * 1e9)
-        if total and elapsed:  # not twice within one tick of the clock
+        if total:
             mean = histogram.total / total
             self.cpu_every = min(_SAMPLED, math.ceil(_LONG / mean)) if mean else _SAMPLED
-            if self.cpu_every > 1 and elapsed > 0:
-                self.cpu_every = max(self.cpu_every, round(calls / elapsed / _SAMPLES_A_SECOND))
+            if self.cpu_every > 1:
+                self.cpu_every = max(self.cpu_every, round(rate / _SAMPLES_A_SECOND))
             self.pool_every = self.cpu_every * max(2, _POOLED // self.cpu_every)
         if elapsed > 0:
-            self.ring.read(self._share.follow(spent, elapsed, self._settings.read_share))
-        if elapsed > 0 and self.counts_down and not self.always:
-            self.span_every = max(self._span_every, round(calls / elapsed / _SPANS_A_SECOND))
+            self.ring.read(self._share.follow(self._spent, elapsed, self._settings.read_share))
+            if self.counts_down and not self.always:
+                self.span_every = max(self._span_every, round(rate / _SPANS_A_SECOND))
         if before != (self.cpu_every, self.span_every):
             self.due = 0
-        self._folded_at = now
+        self._adapted_at, self._calls, self._spent = now, 0, 0.0
 
     # ── points ──────────────────────────────────────────────────────────────────────────────────────────────────────
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import numpy as np
 
+from mlobs.core.guard import Mute
 from mlobs.otel import names
 from mlobs.otel.points import Attributes, Exponential, Numbers, Points
 from mlobs.sketch import CutMatrix, Cuts, Found, add_columns, numbers
@@ -55,6 +56,7 @@ class Observations:
     ) -> None:
         self.role = role
         self.reference = tuple(reference)
+        self._base = attributes
         self._attributes = attributes.extended((names.ROLE, role))
         self._guard = guard
         self._limit = limit
@@ -76,6 +78,10 @@ class Observations:
     def violated(self) -> int:
         """All violations so far."""
         return sum(self.violations.values()) + sum(self.schema.values())
+
+    def twin(self) -> Observations:
+        """Observations of the same reference that have counted nothing, and tell nobody what they could not use."""
+        return Observations(self.role, self.reference, self._base, Mute(), self._limit)
 
     # ── counting ────────────────────────────────────────────────────────────────────────────────────────────────────
 

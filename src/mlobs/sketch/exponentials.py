@@ -18,8 +18,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-_ROOM: Final = 2**18  # values at once
-_FAR: Final = np.int64(2**62)
+_ROOM: Final = 2**15  # values at once: half a megabyte stays in a core's cache, and comes from the allocator's own
 
 
 def add_columns(into: Sequence[Exponential], matrix: NDArray[Any]) -> None:
@@ -46,18 +45,17 @@ def _add(into: Sequence[Exponential], columns: NDArray[np.float64], sums: NDArra
     """Finite numbers, shape (F, n) with n above 0."""
     lowest, highest = columns.min(axis=1), columns.max(axis=1)
     mixed = bool((lowest <= 0).any())
-    found = indexes(np.abs(columns) if mixed else columns)
-    least = [found.min(axis=1)] if not mixed else []
-    greatest = [found.max(axis=1)] if not mixed else []
     if mixed:
-        above, below = columns > 0, columns < 0
-        for side in (above, below):
-            least.append(np.where(side, found, _FAR).min(axis=1))
-            greatest.append(np.where(side, found, -_FAR).max(axis=1))
+        found = indexes(np.abs(columns))
+        ends = (
+            _ends(_least(columns, np.uint64), highest, highest > 0),
+            _ends(_least(columns, np.int64), lowest, lowest < 0),
+        )
+    else:
+        found = indexes(columns)
+        ends = _ends(lowest, highest, highest > 0), [None] * len(into)
     for row, histogram in enumerate(into):
-        pairs = [(int(low[row]), int(high[row])) for low, high in zip(least, greatest, strict=True)]
-        ends = [pair if pair[0] <= pair[1] else None for pair in pairs] + [None] * (2 - len(pairs))
-        histogram.extend(float(lowest[row]), float(highest[row]), float(sums[row]), ends)
+        histogram.extend(float(lowest[row]), float(highest[row]), float(sums[row]), [ends[0][row], ends[1][row]])
     # every bucket of every histogram has a place in one row of counts; zeros have the last
     sizes = [len(buckets.counts) for one in into for buckets in (one.positive, one.negative)]
     places = np.concatenate(([0], np.cumsum(sizes)))
@@ -65,8 +63,8 @@ def _add(into: Sequence[Exponential], columns: NDArray[np.float64], sums: NDArra
     moved = places[:-1].reshape(-1, 2) - offsets
     found >>= np.array([[FINEST - one.scale] for one in into], dtype=np.int64)
     if mixed:
-        found += np.where(below, moved[:, 1:], moved[:, :1])
-        found[columns == 0] = places[-1]
+        found += np.where(columns < 0, moved[:, 1:], moved[:, :1])
+        np.copyto(found, places[-1], where=columns == 0)
     else:
         found += moved[:, :1]
     counts = np.bincount(found.reshape(-1), minlength=int(places[-1]) + 1)
@@ -77,3 +75,23 @@ def _add(into: Sequence[Exponential], columns: NDArray[np.float64], sums: NDArra
     if counts[-1]:
         for histogram, zeros in zip(into, np.count_nonzero(columns == 0, axis=1).tolist(), strict=True):
             histogram.zero_count += zeros
+
+
+def _least(columns: NDArray[np.float64], word: type[np.uint64 | np.int64]) -> NDArray[np.float64]:
+    """Of each row the number nearest to zero, shape (F,): the positive one by unsigned words, the negative by signed ones.
+
+    Where a row has none, some other number. Read as a word the positive numbers of IEEE 754 are ordered as they are, and the
+    negative ones, which have the highest bit, by their size: unsigned they are above the positive ones, signed below. Zero
+    is the first word of its side, and by taking one it becomes the last.
+    """
+    words = columns.view(word) - word(1)
+    least: NDArray[np.float64] = (words.min(axis=1) + word(1)).view(np.float64)
+    return least
+
+
+def _ends(
+    nearest: NDArray[np.float64], farthest: NDArray[np.float64], there: NDArray[np.bool_]
+) -> list[tuple[int, int] | None]:
+    """The least and the greatest of `indexes` of each row's numbers on one side of zero; None where ``there`` are none."""
+    pairs = indexes(np.abs(np.where(there, [nearest, farthest], 1.0))).T.tolist()
+    return [(pair[0], pair[1]) if one else None for pair, one in zip(pairs, there.tolist(), strict=True)]
