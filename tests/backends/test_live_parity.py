@@ -9,7 +9,8 @@ One process is ended by SIGTERM in the midst of its work and goes on under its n
 new name. Halfway the inputs drift. `increase` extrapolates: at either end of a process' work up to half an export interval
 too much or too little, and half an interval only to the edge of a tile that an export missed by more than a tenth of one.
 That is some 75 of 125,000 rows each time. A constant mix would not mind; here it weighs before the drift against after it, so
-that PSI is off by 4 PSI times the share: less than 1e-3 as a rule, and the limit for a single feature is twice that.
+that PSI is off by 4 PSI times the share: less than 1e-3 as a rule, and the limit for a single feature is twice that. On a busy
+machine exports come late, and more rows are missed; so many as were weigh on top of that.
 """
 
 from __future__ import annotations
@@ -280,9 +281,10 @@ def test_drift_is_pythons(story: Story, raw: dict[str, tuple[Drift, float, float
               f"{ks[name] - by_scipy:+.1e}; rows {counts[name]:,.0f} of {drift.count:,}")  # fmt: skip
         assert drift.psi == pytest.approx(by_numpy, abs=1e-12)
         assert drift.ks == pytest.approx(by_scipy, abs=1e-12)
-        assert psi[name] == pytest.approx(drift.psi, abs=2 * CLOSE)
-        assert ks[name] == pytest.approx(drift.ks, abs=2 * CLOSE)
         assert counts[name] == pytest.approx(drift.count, rel=0.02)
+        missed = abs(counts[name] / drift.count - 1)
+        assert psi[name] == pytest.approx(drift.psi, abs=2 * CLOSE + 4 * drift.psi * missed)
+        assert ks[name] == pytest.approx(drift.ks, abs=2 * CLOSE + missed)
         assert drift.count >= 50_000
     assert median(abs(psi[name] - by_numpy) for name, (_, by_numpy, _) in raw.items()) <= CLOSE
     assert median(abs(ks[name] - by_scipy) for name, (_, _, by_scipy) in raw.items()) <= CLOSE
