@@ -48,6 +48,7 @@ def test_fold_compares_with_numpy_and_tells_what_is_absent() -> None:
     assert found["times"]["numpy_sum"] > 0
     assert found["bins"] == 12
     assert found["verdicts_ms"] > 0
+    assert len(found["no_reference_ns_per_value"]) == 4
 
 
 def test_import_time_tells_milliseconds_and_bytes() -> None:
