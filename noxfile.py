@@ -50,6 +50,7 @@ THEN = [
     "tensorflow-cpu<2.19",
     "tf-keras<2.19",
 ]
+CONNECT = ["googleapis-common-protos", "grpcio-status", "zstandard"]  # what Spark Connect's clients need beside pyspark
 FUZZ = {"MLOBS_EXAMPLES": "1000"}  # of hostile input a run, a quarter of what `make test` tries
 
 nox.options.sessions = [  # the longest first: .ci/matrix runs two at a time
@@ -88,7 +89,8 @@ def lowest(session: nox.Session) -> None:
 def lowest_frameworks(session: nox.Session) -> None:
     """Run frameworks and engines in the lowest versions that pyproject.toml promises, beside what there was then."""
     promised = (*FRAMEWORKS, "dask", "mlflow", "pandas", "profile", "sklearn", "spark")
-    session.install(f".[auto,{','.join(promised)}]", *TESTS, "accelerate", *THEN, _floors(session, *_extras(*promised)))
+    floors = _floors(session, *_extras(*promised))
+    session.install(f".[auto,{','.join(promised)}]", *TESTS, "accelerate", *CONNECT, *THEN, floors)
     files = [*_files("frameworks", but=("test_jax.py",)), *_files("scoring")]  # no extra promises a version of jax
     # what is old warns of what is new
     _each(session, "tests/columns/test_torch.py", *files, options=("-W", "ignore"))
@@ -163,7 +165,7 @@ def azureml(session: nox.Session) -> None:
 @nox.session(python="3.12")
 def scoring(session: nox.Session) -> None:
     """Score batches on Spark, which needs Java, and on Dask."""
-    session.install(".[auto,dask,pandas,profile,spark,sklearn]", "pandas<3", *TESTS)  # of which pyspark warns
+    session.install(".[auto,dask,pandas,profile,spark,sklearn]", "pandas<3", *CONNECT, *TESTS)  # of which pyspark warns
     _each(session, *_files("scoring"))
 
 

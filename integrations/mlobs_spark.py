@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import functools
 import importlib
 import sys
@@ -50,6 +51,28 @@ def _driver(hooks: Hooks) -> None:
         return prepare(sc, _Travelling(command, tuple(hooks.on())))
 
     hooks.replace(module, "_prepare_for_python_RDD", prepare_to_travel)
+
+
+def _client(hooks: Hooks) -> None:
+    """Spark Connect: a client pickles functions itself, and the workers of a server run them."""
+    _plans(hooks, sys.modules["pyspark.sql.connect.expressions"].PythonUDF)
+
+
+def _tables(hooks: Hooks) -> None:
+    """And classes whose methods make tables."""
+    _plans(hooks, sys.modules["pyspark.sql.connect.plan"].PythonUDTF)
+
+
+def _plans(hooks: Hooks, udf: type) -> None:
+    plan = vars(udf)["to_plan"]
+
+    @functools.wraps(plan)
+    def plan_to_travel(self: Any, *args: Any, **kwargs: Any) -> Any:  # noqa: ANN401 - as Spark has it
+        travelling = copy.copy(self)
+        travelling._func = _Travelling(self._func, tuple(hooks.on()))  # noqa: SLF001 - it has no other name
+        return plan(travelling, *args, **kwargs)
+
+    hooks.replace(udf, "to_plan", plan_to_travel)
 
 
 class _Worker:
@@ -111,5 +134,10 @@ integration = Integration(
     name="spark",
     distribution="pyspark",
     lowest="4.0",
-    modules={"pyspark.core.rdd": _driver, "pyspark.worker": _worker},
+    modules={
+        "pyspark.core.rdd": _driver,
+        "pyspark.sql.connect.expressions": _client,
+        "pyspark.sql.connect.plan": _tables,
+        "pyspark.worker": _worker,
+    },
 )
