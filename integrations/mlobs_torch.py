@@ -26,14 +26,20 @@ def _modules(hooks: Hooks) -> None:
     """Hook classes from outside torch, and those of torch that hold whole models."""
     torch = sys.modules["torch"]
     reading = _reading(torch)
-    of_tokens = reading._replace(inputs=_tokens, first=False)
+    of_transformers = reading._replace(inputs=_main, first=False)
 
     def each(cls: type) -> None:
-        # one whose forward somebody decorated is observed by that
-        decorated = getattr(getattr(cls, "forward", None), "__mlobs__", False)
-        if cls.__module__.partition(".")[0] != "torch" and not decorated:
-            tokens = getattr(cls, "main_input_name", None) == "input_ids"  # of transformers
-            hooks.observe(cls, "__call__", of_tokens if tokens else reading, inherited=True)
+        if cls.__module__.partition(".")[0] == "torch":
+            return
+        if getattr(getattr(cls, "forward", None), "__mlobs__", False):
+            # somebody decorated it, and is told by that: its calls must not meet what stands in a class above
+            above = cls.__call__
+            if getattr(above, "__mlobs__", False) and "__call__" not in vars(cls):
+                hooks.replace(cls, "__call__", vars(above)["__wrapped__"])
+            return
+        # a class has what the first of its family above torch's own got: each is asked what it is by its calls
+        family = of_transformers if hasattr(cls, "main_input_name") else reading
+        hooks.observe(cls, "__call__", family, inherited=True)
 
     for cls in (torch.nn.Sequential, torch.jit.ScriptModule):
         hooks.observe(cls, "__call__", reading, inherited=True)
@@ -45,10 +51,13 @@ def _modules(hooks: Hooks) -> None:
 
 def _compiled(hooks: Hooks) -> None:
     """What `torch.compile` returns; inside, the model's own class is compiled as if we were not there."""
-    torch = sys.modules["torch"]
+    torch, dynamo = sys.modules["torch"], sys.modules["torch._dynamo.eval_frame"]
     reading = _reading(torch)._replace(model=lambda compiled: compiled._orig_mod)  # noqa: SLF001 - it has no other name
+    for frame in hooks.frames():
+        # each stands in for the calls of all classes: compiled behind a graph break, it would be compiled anew for each
+        dynamo.skip_code(frame)
     # which has no method of its own in every version: 2.6 inherits it
-    hooks.observe(sys.modules["torch._dynamo.eval_frame"].OptimizedModule, "__call__", reading, inherited=True)
+    hooks.observe(dynamo.OptimizedModule, "__call__", reading, inherited=True)
 
 
 def _reading(torch: Any) -> Reading:  # noqa: ANN401 - a module
@@ -56,7 +65,8 @@ def _reading(torch: Any) -> Reading:  # noqa: ANN401 - a module
     exporting, tensor = torch.compiler.is_compiling, torch.Tensor
 
     def serving(module: Any) -> bool:  # noqa: ANN401 - a torch.nn.Module
-        return not (module.training or tracing() or exporting())
+        # what torch.jit.freeze returns is no more in training, and has not even the word for it
+        return not (getattr(module, "training", False) or tracing() or exporting())
 
     def answer(given: Any) -> Any:  # noqa: ANN401 - whatever a module returns
         return given if type(given) is tensor else _answer(given)
@@ -81,6 +91,14 @@ def _named(module: Any, **kwargs: Any) -> Any:  # noqa: ANN401 - as torch has it
     """All that have names only."""
     del module
     return kwargs if len(kwargs) > 1 else next(iter(kwargs.values()), None)
+
+
+def _main(module: Any, *args: Any, **kwargs: Any) -> Any:  # noqa: ANN401 - as transformers' models have it
+    """What a model of transformers is given: its pixels or samples, and of token ids nothing but how many there are."""
+    name = getattr(module, "main_input_name", None)
+    if name == "input_ids":
+        return _tokens(module, *args, **kwargs)
+    return args[0] if args else kwargs[name] if name in kwargs else _named(module, **kwargs)
 
 
 def _tokens(module: Any, input_ids: Any = None, attention_mask: Any = None, *_: Any, **others: Any) -> Any:  # noqa: ANN401 - tensors

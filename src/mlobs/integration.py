@@ -11,7 +11,7 @@ import os
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
-from types import MappingProxyType
+from types import CodeType, MappingProxyType
 from typing import Any, NamedTuple, Protocol
 
 __all__ = ["Answering", "Caller", "Hooks", "Integration", "Named", "Reading", "Report", "Served"]
@@ -211,6 +211,9 @@ class Hooks(Protocol):
 
     def on(self) -> Sequence[str]:
         """The names of the integrations that are on."""
+
+    def frames(self) -> Sequence[CodeType]:
+        """The code of mlobs' own functions that stand in for others, for compilers that look at every frame: not at these."""
 
     def guarded(self) -> AbstractContextManager[None]:
         """A block of the integration's own code within the framework's: what it raises is counted, and goes no further."""

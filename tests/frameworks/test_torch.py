@@ -138,6 +138,36 @@ def test_containers_of_torch_and_classes_of_users(telemetry: Telemetry) -> None:
     assert calls(telemetry) == {("Sequential", "forward"): 2, ("Own", "forward"): 1, ("Louder", "forward"): 1}
 
 
+def test_a_forward_that_is_decorated_keeps_its_names(telemetry: Telemetry) -> None:
+    """In a class below one that is observed, too; whatever else it inherits it has, and back it has its own."""
+
+    class Above(nn.Module):  # type: ignore[misc, name-defined]
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return x + 1
+
+    class Below(Above):
+        @mlobs.observe(model="decorated", version="2")
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return super().forward(x) * 2
+
+    class Chain(nn.Sequential):  # type: ignore[misc, name-defined]
+        @mlobs.observe(model="chain")
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return super().forward(x)
+
+    for made in (Above(), Below(), Chain(nn.ReLU())):
+        made.eval()
+        seen: list[Any] = []
+        made.register_forward_hook(lambda module, given, answer, seen=seen: seen.append(answer))
+        assert torch.equal(made(X), bare(made, X))
+        assert len(seen) == 2
+    found = calls(telemetry)
+    assert found["Above", "forward"] == 1
+    assert {name for name, _ in found} == {"Above", "decorated", "chain"}
+    mlobs.uninstrument("torch")
+    assert "__call__" not in vars(Below)
+
+
 def test_arguments_by_name(telemetry: Telemetry) -> None:
     """One argument by its name is the input, several are its columns, none is nothing; a tuple of answers is read."""
 
@@ -331,6 +361,42 @@ def test_a_compiled_function_that_calls_a_module(net: Any, dynamo: Any, telemetr
     assert calls(telemetry) == {FORWARD: 1}
 
 
+def test_behind_graph_breaks_it_is_compiled_as_without_mlobs(dynamo: Any, telemetry: Telemetry) -> None:
+    """As many graphs and breaks for however many classes, and nothing is compiled anew."""
+
+    class First(nn.Module):  # type: ignore[misc, name-defined]
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            y = x + 1
+            torch._dynamo.graph_break()
+            return y * 2
+
+    class Second(nn.Module):  # type: ignore[misc, name-defined]
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            y = x - 3
+            torch._dynamo.graph_break()
+            return y * 4
+
+    class Many(nn.Module):  # type: ignore[misc, name-defined]
+        def __init__(self) -> None:
+            super().__init__()
+            self.first, self.second = First(), Second()
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return self.second(self.first(x))
+
+    def compiled() -> tuple[Any, tuple[int, int]]:
+        dynamo.reset()
+        torch._dynamo.utils.counters.clear()
+        with torch.no_grad(), torch._dynamo.config.patch(error_on_recompile=True):
+            return torch.compile(Many().eval(), backend="eager")(X), graphs()
+
+    expected, made = bare(compiled)
+    answer, again = compiled()
+    assert torch.equal(answer, expected)
+    assert made == again
+    assert calls(telemetry) == {("Many", "forward"): 1}
+
+
 def test_exported(net: Any, telemetry: Telemetry) -> None:
     """`torch.export` sees the module as it is without mlobs; the program counts where it is decorated."""
     plain = bare(torch.export.export, net, (X,))
@@ -359,6 +425,16 @@ def test_what_only_has_shapes_is_no_prediction(ratio: float, net: Any) -> None:
         net(X)
         assert calls(telemetry) == {FORWARD: 1}
         assert len(telemetry.spans) == ratio
+
+
+def test_frozen(net: Any, telemetry: Telemetry, tmp_path: Path) -> None:
+    """A script that is frozen has no training to be in: its calls count, and nothing is wrong about it."""
+    torch.jit.save(torch.jit.freeze(torch.jit.script(net)), tmp_path / "net.pt")
+    loaded = mlobs.register(torch.jit.load(tmp_path / "net.pt"), name="frozen")
+    for _ in range(3):
+        torch.testing.assert_close(loaded(X), bare(net, X))
+    assert calls(telemetry) == {("frozen", "forward"): 3}
+    assert telemetry.total("mlobs.sdk.errors") == 0
 
 
 @pytest.mark.parametrize("how", ["script", "trace"])

@@ -187,5 +187,5 @@ print(pickle.loads({sent!r})().predict(2.0))
 """
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
     assert (done.stdout, done.stderr) == ("2.0\n", "")
-    assert pickle.loads(sent)().predict(2.0) == 2.0
     assert rows(telemetry) == {("Local", "predict"): 3}
+    assert pickle.loads(sent)().predict(2.0) == 2.0

@@ -78,7 +78,7 @@ def _wrap(
         return streams.wrap_async_generator(*args), None
     if inspect.isgeneratorfunction(inner):
         return streams.wrap_generator(*args), None
-    run = _runner(*args)
+    run = running(*args)
     return _wrap_plain(function, run), run
 
 
@@ -95,13 +95,14 @@ def _wrap_plain(function: Callable[..., Any], run: Run) -> Callable[..., Any]:
     return observed
 
 
-def _runner(
+def running(
     function: Callable[..., Any],
     monitor: Monitor,
     tracing: Tracing,
     where: Where,
     branches: Branches | None,
 ) -> Run:
+    """What is done of a plain function's outermost calls."""
     position, name, locate, reader, ask = where
     if name is None:
         name = ""

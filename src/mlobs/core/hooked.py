@@ -11,6 +11,7 @@ from __future__ import annotations
 import copy
 import functools
 import inspect
+import weakref
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final
 
@@ -63,6 +64,8 @@ class Hooked:
 
     def __init__(self, original: Callable[..., Any], switch: Switch, unless: Callable[[], bool] | None = None) -> None:
         self.original = original
+        self.before: object = None  # what stood there
+        self._stands_in: weakref.ref[Callable[..., Any]] | None = None
         self.switch = switch
         self.unless = unless
         self.known = Known()
@@ -125,7 +128,14 @@ class Hooked:
                     return found.run(args, kwargs, inner)
                 return hooked.find(args, kwargs)(*args, **kwargs)
 
-        return functools.wraps(original)(stands_in)
+        stand_in = functools.wraps(original)(stands_in)
+        stand_in.__mlobs__ = True  # type: ignore[attr-defined]
+        self._stands_in = weakref.ref(stand_in)
+        return stand_in
+
+    def made(self, function: object) -> bool:
+        """Whether this is its stand-in."""
+        return function is not None and self._stands_in is not None and self._stands_in() is function
 
 
 class Suppressed(Hooked):

@@ -8,7 +8,8 @@ import threading
 from importlib import metadata
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from mlobs.core.patching import Patches
+from mlobs.core import reloaded
+from mlobs.core.patching import Patches, stands_in
 from mlobs.errors import ConfigurationError, MissingDependencyError
 
 if TYPE_CHECKING:
@@ -60,6 +61,7 @@ class Integrations:
         found = {entry.name: entry for entry in metadata.entry_points(group=_GROUP)}
         _known(wanted, found, "instrument")
         with self._lock:
+            reloaded.keep(stands_in)
             for name in wanted or sorted(found):
                 try:
                     integration: Integration = found[name].load()

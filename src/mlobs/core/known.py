@@ -57,7 +57,8 @@ class News:
 
     def __init__(self) -> None:
         self.epoch = object()
-        self._holding: dict[int, Known] = {}
+        # weakly: what a class that is gone had must not stay for our sake
+        self._holding: weakref.WeakValueDictionary[int, Known] = weakref.WeakValueDictionary()
 
     def tell(self, known: Known, epoch: object) -> None:
         """``known`` holds what was found in ``epoch``."""
@@ -68,6 +69,6 @@ class News:
     def come(self) -> None:
         """Another epoch begins."""
         self.epoch = object()
-        holding, self._holding = self._holding, {}
-        for known in holding.values():
+        holding, self._holding = self._holding, weakref.WeakValueDictionary()
+        for known in list(holding.values()):
             known.clear()

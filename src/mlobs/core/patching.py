@@ -7,10 +7,13 @@ import functools
 import inspect
 import os
 import sys
+import types
 import weakref
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
+from mlobs.core import calls
 from mlobs.core.callers import Caller, Serving
 from mlobs.core.guard import Guarded
 from mlobs.core.hooked import Hooked, Method, Suppressed, Switch
@@ -26,7 +29,7 @@ from mlobs.integration import Named, Reading
 from mlobs.profile import Profile
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from mlobs.core.handed import Answering
     from mlobs.core.registry import Registry
@@ -35,6 +38,7 @@ if TYPE_CHECKING:
 _ABSENT: Final = object()
 AS_IT_IS: Final = Reading()
 _BESIDE: Final = ".profile.json"
+_ROOM: Final = 1024  # changes after which those of classes that are gone are looked for
 
 
 class Patches:
@@ -45,10 +49,10 @@ class Patches:
         self._runtime = runtime
         self._registry = registry
         self._requests = Requests(runtime)
-        # by weak reference: a class that is made and forgotten while the program runs must not stay for our sake
-        self._changed: list[tuple[weakref.ref[Any], str, object, object]] = []
+        self._changed: list[Changed] = []
         # what was observed already when it was asked for, by another integration perhaps: its turn may come
-        self._left: list[tuple[weakref.ref[Any], str, Callable[[Callable[..., Any]], Hooked], bool]] = []
+        self._left: list[Left] = []
+        self._room = _ROOM
         self._switch = Switch()
         self.reached: set[str] = set()  # modules that were imported
         self.failed: dict[str, str] = {}  # modules whose hooks were not set, and why
@@ -125,7 +129,7 @@ class Patches:
             if module is not None and before is not _ABSENT and vars(module).get(name) is before:
                 self.replace(module, name, value)
         setattr(owner, name, value)
-        self._changed.append((weakref.ref(owner), name, before, value))
+        self._remember(self._changed, Changed(weakref.ref(owner), name, before, lambda found: found is value))
 
     def loaded(self, model: object, path: object, named: Named | None = None) -> None:
         """See `mlobs.integration.Hooks`."""
@@ -188,6 +192,11 @@ class Patches:
         """See `mlobs.integration.Hooks`."""
         return self._on()
 
+    def frames(self) -> Sequence[types.CodeType]:
+        """See `mlobs.integration.Hooks`."""
+        outer = (Hooked.stand_in, _above, calls.running)
+        return [inner for one in outer for inner in one.__code__.co_consts if isinstance(inner, types.CodeType)]
+
     def guarded(self) -> Guarded:
         """See `mlobs.integration.Hooks`."""
         return Guarded(self._runtime.guard, "hook")
@@ -211,24 +220,18 @@ class Patches:
         self._switch.off = True
         self._requests.off = True
         self._runtime.news.come()
-        for reference, name, before, value in reversed(self._changed):
-            owner = reference()
-            if owner is None or vars(owner).get(name) is not value:
-                continue
-            if before is _ABSENT:
-                delattr(owner, name)
-            else:
-                setattr(owner, name, before)
+        for changed in reversed(self._changed):
+            changed.restore()
         self._changed.clear()
         self._left.clear()
 
     def again(self) -> None:
         """Another integration was taken back: hook what was left to it."""
         left, self._left = self._left, []
-        for reference, name, make, inherited in left:
-            owner = reference()
+        for one in left:
+            owner = one.owner()
             if owner is not None:
-                self._hook(owner, name, make, inherited=inherited)
+                self._hook(owner, one.name, one.make, inherited=one.inherited)
 
     def _serve(self, owner: type, name: str, wrap: Callable[..., Callable[..., Any]], position: int = 1) -> None:
         found = vars(owner).get(name)
@@ -245,24 +248,89 @@ class Patches:
         also: Sequence[str] = (),
     ) -> None:
         found = inspect.getattr_static(owner, name, None) if inherited else vars(owner).get(name)
-        held = isinstance(found, (classmethod, staticmethod))
-        function = found.__func__ if held else found if inspect.isfunction(found) else getattr(found, "fn", None)
+        function = _function(found)
         if not inspect.isfunction(function):
             return
-        if getattr(function, "__mlobs__", False):
-            self._left.append((weakref.ref(owner), name, make, inherited))
+        if _ours(function):
+            self._remember(self._left, Left(weakref.ref(owner), name, make, inherited))
             return
         hooked = make(function if name in vars(owner) else _above(owner, name, function))
-        stand_in = hooked.stand_in()
-        stand_in.__mlobs__ = True  # type: ignore[attr-defined]
-        if found is function:
-            self.replace(owner, name, stand_in, also=also)
-        elif held:
-            self.replace(owner, name, type(found)(stand_in))
-        else:
-            descriptor = copy.copy(found)
+        hooked.before = vars(owner).get(name, _ABSENT)
+        stand_in: Any = hooked.stand_in()
+        for other in also:
+            module = sys.modules.get(other)
+            if module is not None and vars(module).get(name) is found:
+                self.replace(module, name, stand_in)
+        if isinstance(found, (classmethod, staticmethod)):
+            stand_in = type(found)(stand_in)
+        elif found is not function:
+            descriptor: Any = copy.copy(found)
             descriptor.fn = stand_in
-            self.replace(owner, name, descriptor)
+            stand_in = descriptor
+        setattr(owner, name, stand_in)
+        self._remember(self._changed, Changed(weakref.ref(owner), name, None, weakref.ref(hooked)))
+
+    def _remember(self, those: list[Any], one: Changed | Left) -> None:
+        those.append(one)
+        if len(those) > self._room:  # of classes that are gone nothing is to be done
+            those[:] = [each for each in those if each.owner() is not None]
+            self._room = max(_ROOM, 2 * len(those))
+
+
+class Left(NamedTuple):
+    """A function that somebody else observes."""
+
+    owner: weakref.ref[Any]
+    name: str
+    make: Callable[[Callable[..., Any]], Hooked]
+    inherited: bool
+
+
+class Changed(NamedTuple):
+    """An attribute that was changed, by weak references.
+
+    A class that is made and forgotten while the program runs must not stay for our sake, and its functions refer to it. So of
+    a stand-in all is reached through ``ours``, which refers weakly to what knows what stood there ``before``.
+    """
+
+    owner: weakref.ref[Any]
+    name: str
+    before: object
+    ours: weakref.ref[Hooked] | Callable[[object], bool]
+
+    def restore(self) -> None:
+        """Put back what was there, unless somebody has put something else there."""
+        owner = self.owner()
+        if owner is None:
+            return
+        found, before, ours = vars(owner).get(self.name), self.before, self.ours
+        if isinstance(ours, weakref.ref):
+            hooked = ours()
+            if hooked is None or not hooked.made(_function(found)):
+                return
+            before = hooked.before
+        elif not ours(found):
+            return
+        if before is _ABSENT:
+            delattr(owner, self.name)
+        else:
+            setattr(owner, self.name, before)
+
+
+def stands_in(found: object) -> bool:
+    """Whether what stands in a class is one of our functions."""
+    return _ours(_function(found))
+
+
+def _ours(function: object) -> bool:
+    return bool(getattr(function, "__mlobs__", False))
+
+
+def _function(found: Any) -> Any:  # noqa: ANN401 - what stands in a class
+    """The function itself, of one that is bound otherwise: a class method, say, or one of scikit-learn's `available_if`."""
+    if isinstance(found, (classmethod, staticmethod)):
+        return found.__func__
+    return found if inspect.isfunction(found) else getattr(found, "fn", None)
 
 
 def _above(owner: type, name: str, found: Callable[..., Any]) -> Callable[..., Any]:
