@@ -125,7 +125,8 @@ class _Receiving:
         answer = await self._transport.areceive(*args, **kwargs)
         with self._waiting.hooks.guarded():
             # a worker that may be started again says first that it has begun
-            if type(answer) is tuple and getattr(answer[1][1], "name", "") != "START":
+            said = answer[1][1] if type(answer) is tuple else "START"
+            if getattr(said, "name", said) != "START":
                 self._waiting.answered(answer[0])
         return answer
 

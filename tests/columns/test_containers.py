@@ -410,6 +410,13 @@ def test_a_dict_that_holds_itself_is_bounded() -> None:
     assert read(broad).width < 10_000
 
 
+@pytest.mark.parametrize("values", [["x", 0.3], [0.3, "x"], ["x", None, 0.3], ["x", 1, 2.0, True]])
+def test_a_flat_list_of_text_and_numbers_is_one_row(values: list[Any]) -> None:
+    """Whichever comes first; only where all is text, it is many rows."""
+    assert (read(values).rows, read(values).width) == (1, len(values))
+    assert read(["x", None, "y"]).rows == 3
+
+
 # ── answers ─────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 LABELS = np.array(["a", "b", "a", "a"] * 5)

@@ -89,6 +89,23 @@ def test_a_device_is_never_waited_for(telemetry: Telemetry) -> None:
     assert telemetry.total("mlobs.sdk.dropped", reason="unreadable") > 3
 
 
+@pytest.mark.filterwarnings("ignore")
+def test_what_is_no_array_is_counted_by_its_rows(telemetry: Telemetry) -> None:
+    """Sparse, nested and quantized ones cannot be read; how many rows they have is told all the same."""
+    plain = torch.eye(6)
+    ragged = torch.nested.nested_tensor([torch.ones(2, 3), torch.ones(4, 3)])
+    predict = mlobs.observe(model="m")(lambda tensor: 1.0)
+    for tensor in (
+        plain.to_sparse(),
+        plain.to_mkldnn(),
+        ragged,
+        torch.quantize_per_tensor(plain, 0.1, 0, torch.quint8),
+    ):
+        predict(tensor)
+    assert telemetry.total("mlobs.prediction.rows") == 6 + 6 + 2 + 6
+    assert telemetry.total("mlobs.sdk.dropped", reason="unreadable") == 6 + 6 + 2 + 6
+
+
 def test_a_module_is_observed_as_it_is(telemetry: Telemetry) -> None:
     """Inputs and outputs of a network are counted, and its gradients flow."""
     network = torch.nn.Linear(3, 2)

@@ -83,6 +83,26 @@ def test_rows_have_tickets_of_their_own(sealed: Telemetry) -> None:
     assert mlobs.quality()["m"].confusion == {("0", "0"): 1, ("1", "1"): 1, ("1", "0"): 1}
 
 
+def test_an_answer_without_rows_has_no_tickets(sealed: Telemetry) -> None:
+    """Nothing was predicted, and nothing is expected; an answer that cannot be read is one prediction all the same."""
+    predict = mlobs.observe(model="m")(lambda x: x)
+    nothing: tuple[Any, ...] = ([], (), np.zeros(0), np.zeros((0, 2)))
+    for empty in nothing:
+        predict(empty)
+        assert mlobs.tickets() == []
+        assert mlobs.ticket() is None
+        assert mlobs.remember("id") is False
+    with_header: list[Any] = []
+    mlobs.wsgi(lambda environ, start: [predict([]), start("200 OK", [], exc_info=None)])(
+        {}, lambda status, headers, exc_info=1: with_header.append((headers, exc_info))
+    )
+    assert with_header == [([], None)]
+    assert sealed.total("mlobs.outcome.expected") == 0
+    assert sealed.total("mlobs.sdk.dropped", reason="ticket_call") == 8
+    predict(object())
+    assert len(mlobs.tickets()) == 1
+
+
 def test_who_asks_twice_gets_the_same_ticket(sealed: Telemetry) -> None:
     """In the body and in the header it is one prediction, and it is expected once; what one says of it is another."""
     mlobs.observe(model="m")(lambda rows: [0.2, 0.7, 0.9])([[1.0]] * 3)

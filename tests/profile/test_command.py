@@ -105,6 +105,17 @@ def test_bad_input(
     assert not target.exists()
 
 
+def test_the_data_is_not_written_over(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A profile needs a name of its own, by whatever way the data's is given."""
+    data = tmp_path / "data.csv"
+    data.write_text("a\n" + "1\n" * 20, encoding="utf-8")
+    (tmp_path / "link").symlink_to(data)
+    for output in (data, tmp_path / "." / "data.csv", tmp_path / "link"):
+        assert main(["profile", str(data), "-o", str(output)]) == 2
+        assert "is the data itself" in capsys.readouterr().err
+    assert data.read_text("utf-8").startswith("a\n1\n")
+
+
 def test_kinds_need_a_column_and_a_kind(capsys: pytest.CaptureFixture[str]) -> None:
     """--kinds without an equals sign is a wrong argument."""
     with pytest.raises(SystemExit):

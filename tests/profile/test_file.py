@@ -123,7 +123,7 @@ def edited(change: Callable[[dict[str, Any]], object]) -> Callable[[str], str]:
         (lambda _: "[]", "does not say"),
         (lambda _: '{"openapi": "3.0"}', "does not say"),
         (lambda text: text.replace("mlobs.profile/1", "mlobs.profile/x"), "does not say"),
-        (lambda text: text.replace("mlobs.profile/1", "mlobs.profile/2"), "newer mlobs.*pip install --upgrade"),
+        (lambda text: text.replace("mlobs.profile/1", "mlobs.profile/2"), "newer mlobs.*Try: a newer mlobs"),
         (lambda text: text.replace('"red"', '"rot"'), "edited"),
         (lambda text: text.replace("2.5", "2.75"), "edited"),
         (edited(lambda document: document.update(inputs=None)), "'inputs' is no list"),

@@ -56,6 +56,10 @@ def run(arguments: argparse.Namespace) -> int:
     from mlobs.profile import Profile
 
     kinds = dict(arguments.kinds)
+    if arguments.output.exists() and arguments.output.samefile(arguments.data):
+        raise ProfileError(
+            f"{arguments.output} is the data itself. Give the profile a name of its own: -o reference.json"
+        )
     source = _open(arguments.data, kinds)
     with _progress(arguments.data.name, source.total) as advance:
         profile = Profile.build(

@@ -266,11 +266,15 @@ def _first(value: Sequence[Any]) -> object:
     return next((item for item in value if item is not None), None)
 
 
+def _is_text(item: object) -> bool:
+    return item is None or isinstance(item, (str, bytes))
+
+
 def _alone(value: Sequence[Any], features: int | None) -> bool:
     """Whether the items of a flat list are rows of one column each."""
     if arrays.alone(features) or len(value) > arrays.WIDEST:
         return True
-    return features is None and isinstance(_first(value), (str, bytes))
+    return features is None and isinstance(_first(value), (str, bytes)) and all(map(_is_text, value))
 
 
 def _apart(value: Sequence[Any], features: int | None) -> bool:

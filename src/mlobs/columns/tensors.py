@@ -29,11 +29,29 @@ def _array(tensor: Any) -> NDArray[Any]:  # noqa: ANN401 - a torch.Tensor, detac
     """A copy as an array."""
     try:
         array: NDArray[Any] = tensor.numpy()
-    except TypeError:  # bfloat16, and what else numpy has no dtype for
-        array = tensor.float().numpy()
-    except RuntimeError:  # a view that is negated or conjugated lazily
-        array = tensor.resolve_conj().resolve_neg().numpy()
+    except (TypeError, RuntimeError) as error:
+        try:
+            array = _otherwise(tensor, error)
+        except (TypeError, RuntimeError):
+            raise _unlike(tensor) from error
     return array.copy()
+
+
+def _otherwise(tensor: Any, error: Exception) -> NDArray[Any]:  # noqa: ANN401 - likewise
+    """What numpy has no dtype for, bfloat16 say, or a view that is negated or conjugated lazily."""
+    plain = tensor.float() if isinstance(error, TypeError) else tensor.resolve_conj().resolve_neg()
+    converted: NDArray[Any] = plain.numpy()
+    return converted
+
+
+def _unlike(tensor: Any) -> UnreadableError:  # noqa: ANN401 - likewise
+    try:
+        rows = int(tensor.size(0)) if tensor.dim() > 1 else 1
+    except RuntimeError:  # a kind that does not even know its size
+        rows = 1
+    return UnreadableError(
+        "this tensor is no array: it is sparse, quantized, nested or of a kind of its own", rows=rows
+    )
 
 
 def _keep(tensor: Any) -> object:  # noqa: ANN401 - a torch.Tensor

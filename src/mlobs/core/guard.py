@@ -30,7 +30,8 @@ _MEANINGS = {
     "model_limit": "more models than settings.max_models; the rest are counted as one",
     "ticket_key": "a ticket was asked for, and no key seals it. Try: mlobs.configure(ticket_keys=[…]) with 32 bytes in hex, "
     "as `openssl rand -hex 32` prints them",
-    "ticket_call": "a ticket or an id was given for no call: none was observed in this task or thread, or the last failed",
+    "ticket_call": "a ticket or an id was given for no call: none was observed in this task or thread, or the last failed, "
+    "or answered no row",
     "ticket_header": "predictions of a request with more rows than go into a header. Take mlobs.tickets() into the answer",
     "id_rows": "ids that are not as many as the rows of the answer",
     "business_value": "business events whose value is no finite number",

@@ -103,9 +103,9 @@ def wsgi(
         *before, start_response = args
         calls: Calls = []
 
-        def started(status: str, headers: list[tuple[str, str]], *rest: Any) -> Any:  # noqa: ANN401 - passed on
+        def started(status: str, headers: list[tuple[str, str]], *rest: Any, **named: Any) -> Any:  # noqa: ANN401 - passed on
             header = seal(calls) if calls else None
-            return start_response(status, headers if header is None else [*headers, (HEADER, header)], *rest)
+            return start_response(status, headers if header is None else [*headers, (HEADER, header)], *rest, **named)
 
         request, last = REQUEST.set(calls), LAST.set(None)
         try:

@@ -251,8 +251,11 @@ class Pipeline:
     def _tell(self, signal: str, answer: Answer) -> None:
         guard = self._state.guard
         if answer.problem:
-            kept = "Counts are kept and sent later." if signal == "metrics" else "The newest are kept and sent later."
-            guard.tell(f"export {signal}", "mlobs cannot send its %s: %s %s", signal, answer.problem, kept)
+            kept = "Counts are kept and sent later."
+            if signal == "spans":
+                kept = "The newest are kept and sent later." if answer.retryable else "These are lost."
+            problem = " ".join(answer.problem.split())  # a server's words may be of several lines
+            guard.tell(f"export {signal}", "mlobs cannot send its %s: %s %s", signal, problem, kept)
         else:
             guard.again(f"export {signal}")
 

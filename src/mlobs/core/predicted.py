@@ -45,7 +45,7 @@ def ended(handed: Handed) -> float:
 
 
 def predicted(handed: Handed, objective: Objective | None) -> list[Predicted]:
-    """What each row of a call's answer predicts; of an answer that cannot be read, one row of which nothing is known.
+    """What each row of a call's answer predicts, none where it has none; of one that cannot be read, a row of which nothing is known.
 
     A float is the score of a classifier's positive class, the value of a regression, or, where no objective says which,
     both. Several floats that sum to one are the probabilities of the classes. A tuple or row with a label and a score, or
@@ -55,7 +55,7 @@ def predicted(handed: Handed, objective: Objective | None) -> list[Predicted]:
     if type(answer) is float or _is_label(answer):
         return [_one((answer,), objective)]
     try:
-        return [row for block in _blocks(handed) for row in _rows(block, objective)] or [_NOTHING]
+        return [row for block in _blocks(handed) for row in _rows(block, objective)]
     except Exception:  # noqa: BLE001 - an answer of a kind nobody reads: it is counted where it is folded
         return [_NOTHING]
 
@@ -63,7 +63,7 @@ def predicted(handed: Handed, objective: Objective | None) -> list[Predicted]:
 def rows_of(handed: Handed) -> int:
     """How many rows a call's answer has, without a look at what they say; 1 where it cannot be told."""
     try:
-        return sum(block.rows for block in _blocks(handed)) or 1
+        return sum(block.rows for block in _blocks(handed))
     except Exception:  # noqa: BLE001 - likewise
         return 1
 
@@ -80,6 +80,8 @@ def _blocks(handed: Handed) -> Iterable[Block]:
 
 def _rows(block: Block, objective: Objective | None) -> list[Predicted]:
     width = block.width
+    if not block.rows:
+        return []
     if block.matrix is not None and width > 1 and block.matrix.dtype.kind == "f":
         return _probabilities(block.matrix, objective)
     parts = [_plain(block.column(index)) for index in range(width)]

@@ -92,7 +92,7 @@ class Tickets:
         except Exception as error:  # noqa: BLE001 - ours
             self._state.guard.error("ticket", error)
             return None
-        return header
+        return header or None
 
     def _header(self, ticketer: Ticketer, calls: Sequence[Handed | str], longest: int) -> str | None:
         sealed: list[str] = []
@@ -152,7 +152,9 @@ class Tickets:
                 self._drop("ticket_call")
             return []
         rows: list[Predicted] = self._rows(handed)
-        if first:
+        if first and not rows:
+            self._drop("ticket_call")
+        elif first:
             label, score = rows[0]
             rows = [(label if given.label is None else given.label, score if given.score is None else given.score)]
         return self._of(handed, rows)

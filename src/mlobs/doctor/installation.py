@@ -84,7 +84,7 @@ def _integrations() -> Iterator[Finding]:
     entries = sorted(metadata.entry_points(group=_GROUP), key=lambda entry: entry.name)
     if not entries:
         said = f"there are no entry points {_GROUP}: mlobs.instrument() finds no integration"
-        yield fail(INSTALLATION, said, "Try: pip install --force-reinstall mlobs")
+        yield fail(INSTALLATION, said, "Try: install mlobs again, from where it came: pip install --force-reinstall …")
     on, absent = [], []
     for entry in entries:
         try:

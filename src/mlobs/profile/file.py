@@ -60,7 +60,7 @@ def parse(text: str, where: str) -> Content:
     if int(version) > VERSION:
         raise ProfileError(
             f"{where} was written by a newer mlobs: its schema is {schema}, and this one reads up to "
-            f"{FORMAT}/{VERSION}. Try: pip install --upgrade mlobs"
+            f"{FORMAT}/{VERSION}. Try: a newer mlobs."
         )
     try:
         content = _content(document)

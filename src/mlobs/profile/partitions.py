@@ -45,12 +45,19 @@ class Sides(NamedTuple):
         rows = self.inputs.add(batch)
         answered = rows if answers is None else self.outputs.add(answers)
         if answered != rows:
-            raise ProfileError(f"{rows} rows of inputs come with {answered} outputs. Give one output for each row.")
+            raise ProfileError(
+                f"{rows} rows of inputs come with {answered} outputs. Give one output for each row"
+                + (": the columns themselves, names are for frames of Spark and Dask." if _names(answers) else ".")
+            )
 
     def merge(self, other: Sides) -> None:
         """The rows of another partition."""
         self.inputs.merge(other.inputs)
         self.outputs.merge(other.outputs)
+
+
+def _names(answers: object) -> bool:
+    return isinstance(answers, list) and all(isinstance(one, str) for one in answers)
 
 
 def engine_of(data: object) -> str | None:
