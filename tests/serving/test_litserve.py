@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import importlib
 import inspect
 import pickle
@@ -11,7 +12,9 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import nullcontext
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, NamedTuple
 from unittest.mock import Mock
 
@@ -383,3 +386,21 @@ def test_a_batch_of_streams_gives_no_tickets_out() -> None:
         loops.collate_requests(loop=Mock(), lit_api=api, request_queue=requests, transport=None)
         assert requests.empty()
         assert mlobs_litserve._WORK.get() is None
+
+
+@pytest.mark.parametrize("kind", [str, lambda name: SimpleNamespace(name=name)], ids=["text", "member"])
+def test_that_a_worker_has_begun_is_no_answer(kind: Any) -> None:
+    """One that may be started again says so first, under a name or a member of an enumeration."""
+    from mlobs_litserve import _Receiving
+
+    said = [("uid", ("", kind("START"))), ("uid", ("answer", kind("OK"))), "something else"]
+    answered: list[str] = []
+
+    async def areceive() -> Any:
+        return said.pop(0)
+
+    waiting: Any = SimpleNamespace(answered=answered.append, hooks=SimpleNamespace(guarded=nullcontext))
+    receiving = _Receiving(SimpleNamespace(areceive=areceive), waiting)
+    for expected in ([], ["uid"], ["uid"]):
+        asyncio.run(receiving.areceive())
+        assert answered == expected
