@@ -189,3 +189,38 @@ print(pickle.loads({sent!r})().predict(2.0))
     assert (done.stdout, done.stderr) == ("2.0\n", "")
     assert rows(telemetry) == {("Local", "predict"): 3}
     assert pickle.loads(sent)().predict(2.0) == 2.0
+
+
+def test_what_a_suppressed_generator_predicts_counts_nothing(patches: Patches, telemetry: Telemetry) -> None:
+    """Its own code is quiet, however it goes on and ends; what its consumer predicts between two items counts."""
+
+    class Staged:
+        def predict(self, x: Any) -> Any:
+            return x
+
+        def staged(self, x: Any) -> Iterator[Any]:
+            said = None
+            try:
+                while said != "enough":
+                    try:
+                        said = yield self.predict(x)
+                    except KeyError:
+                        self.predict(x)
+            finally:
+                self.predict(x)
+            return "value"
+
+    patches.observe(Staged, "predict")
+    patches.suppress(Staged, "staged")
+    model = Staged()
+    generator: Any = model.staged(1.0)
+    assert next(generator) == 1.0
+    model.predict(2.0)
+    assert generator.throw(KeyError("one")) == 1.0
+    model.predict(2.0)
+    with pytest.raises(StopIteration, match="value"):
+        generator.send("enough")
+    left: Any = model.staged(1.0)
+    next(left)
+    left.close()
+    assert rows(telemetry) == {("Staged", "predict"): 2}

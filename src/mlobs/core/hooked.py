@@ -148,9 +148,11 @@ class Suppressed(Hooked):
 
 
 def quietly(function: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
-    """Call, and count nothing that is predicted inside; of a coroutine function the coroutine comes back, likewise."""
+    """Call, and count nothing that is predicted inside; of a coroutine or generator function what it makes, likewise."""
     if inspect.iscoroutinefunction(function):
         return _quiet_coroutine(function, *args, **kwargs)
+    if inspect.isgeneratorfunction(function):
+        return streams.quiet(function(*args, **kwargs))
     token = INSIDE.set(True)
     try:
         return function(*args, **kwargs)
