@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, Any, Final
 from mlobs.integration import Integration, Named, Reading
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from mlobs.integration import Hooks
 
+_ENCODERS: Final = ("SentenceTransformer", "SparseEncoder", "MultiVectorEncoder")
 _ENCODE: Final = ("encode", "encode_query", "encode_document")
 _DIRECTIONS: Final = 8
 _MOST: Final = 256  # embeddings of one call that are told; of more, evenly spaced ones
@@ -21,12 +22,32 @@ _TABLE: Final = 2  # dimensions
 
 def _models(hooks: Hooks) -> None:
     module = sys.modules["sentence_transformers"]
-    encoding = Reading(inputs=_characters, answer=_directions, identity=_identity)
-    for kind in ("SentenceTransformer", "SparseEncoder", "MultiVectorEncoder"):
+    encoding = Reading(inputs=_texts, answer=_directions, identity=_identity)
+    for kind in _ENCODERS:
         for name in _ENCODE if hasattr(module, kind) else ():
             hooks.observe(getattr(module, kind), name, encoding)
-    hooks.observe(module.CrossEncoder, "predict", Reading(inputs=_characters, answer=_scores, identity=_identity))
+    hooks.observe(module.CrossEncoder, "predict", Reading(inputs=_pairs, answer=_scores, identity=_identity))
     hooks.observe(module.CrossEncoder, "rank", Reading(inputs=_documents, answer=_nothing, identity=_identity))
+    _forward([getattr(module, kind) for kind in (*_ENCODERS, "CrossEncoder") if hasattr(module, kind)], hooks)
+
+
+def _forward(kinds: Sequence[type], hooks: Hooks) -> None:
+    """A direct call, of which PyTorch's integration would tell the ids of tokens, as it tells what any Sequential is given."""
+    torch = sys.modules["torch"]
+    tracing, exporting = torch._C._is_tracing, torch.compiler.is_compiling  # noqa: SLF001 - as PyTorch's integration
+    reading = Reading(
+        operation="forward",
+        inputs=_tokens,
+        answer=_nothing,
+        identity=_identity,
+        serving=lambda model: not (model.training or tracing() or exporting()),
+        unless=torch.compiler.is_dynamo_compiling,
+    )
+    for cls in kinds:
+        if issubclass(cls, torch.nn.Sequential):
+            # else it would have what is hooked in Sequential; and it is no function of ours that torch.compile would look at
+            hooks.replace(cls, "__call__", torch.nn.Module.__call__)
+            hooks.observe(cls, "__call__", reading)
 
 
 def _evaluators(name: str, base: str, hooks: Hooks) -> None:
@@ -37,16 +58,44 @@ def _evaluators(name: str, base: str, hooks: Hooks) -> None:
 # ── what is read ────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def _characters(_: Any, *args: Any, **kwargs: Any) -> Any:  # noqa: ANN401 - texts, or pairs of them
-    """How long each text or pair is."""
-    given = args[0] if args else next((kwargs[name] for name in ("inputs", "sentences") if name in kwargs), None)
-    if given is None:
+def _texts(_: Any, *args: Any, **kwargs: Any) -> Any:  # noqa: ANN401 - a text, or texts
+    """How long each text is."""
+    given = _given(args, kwargs)
+    return _characters([given] if isinstance(given, str) else given)
+
+
+def _pairs(_: Any, *args: Any, **kwargs: Any) -> Any:  # noqa: ANN401 - a pair, or pairs
+    """How long each pair is."""
+    given = _given(args, kwargs)
+    alone = isinstance(given, tuple) and len(given) == 2 and all(isinstance(text, str) for text in given)
+    return _characters([given] if alone or isinstance(given, str) else given)
+
+
+def _given(args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:  # noqa: ANN401 - as the package has it
+    return args[0] if args else next((kwargs[name] for name in ("inputs", "sentences") if name in kwargs), None)
+
+
+def _characters(items: Any) -> Any:  # noqa: ANN401 - texts, or pairs of them
+    """How long each is, or how many there are where one is no text."""
+    if items is None:
         return None
-    if isinstance(given, str):
-        return {"text.characters": [len(given)]}
-    pair = isinstance(given, tuple) and len(given) == 2 and all(isinstance(text, str) for text in given)
-    lengths = [_length(item) for item in ([given] if pair else given)]
+    lengths = [_length(item) for item in items]
     return {"text.characters": lengths} if all(lengths) or None not in lengths else [[] for _ in lengths]
+
+
+def _tokens(_: Any, features: Any = None, **named: Any) -> Any:  # noqa: ANN401 - what a tokenizer gives
+    """Of token ids nothing but how many each text has."""
+    given: Any = named.get("input") if features is None else features
+    if not hasattr(given, "get"):
+        return None
+    mask, ids, begins = (given.get(name) for name in ("attention_mask", "input_ids", "offsets"))
+    if mask is not None and mask.is_cpu and len(mask.shape) == _TABLE:
+        return {"prompt.tokens": mask.sum(dim=1)}
+    if begins is not None and begins.is_cpu:  # all texts in one row, without padding
+        return {"prompt.tokens": begins.diff(append=begins.new_tensor([len(ids)]))}
+    if ids is None or len(ids.shape) < _TABLE:
+        return None
+    return {"prompt.tokens": [int(ids.shape[1])] * int(ids.shape[0])}
 
 
 def _documents(_: Any, query: Any = None, documents: Any = (), **__: Any) -> Any:  # noqa: ANN401 - a text and texts

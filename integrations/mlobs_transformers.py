@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import inspect
 import sys
 import time
 import types
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 
 _TABLE: Final = 2  # dimensions
 _ITERATORS: Final = ("PipelineIterator", "PipelineChunkIterator", "PipelinePackIterator")
+_UNSAID: Final = ("inputs", "images", "videos", "table", "question", "data", "X")  # inputs that no signature names
 
 
 class _Count:
@@ -187,7 +189,6 @@ def _pipelines(hooks: Hooks) -> None:
     module = sys.modules["transformers.pipelines.base"]
     reading = Reading(
         operation="pipeline",
-        inputs=_characters,
         answer=_labels,
         model=lambda pipeline: pipeline.model,
         identity=Named.hub,
@@ -197,21 +198,36 @@ def _pipelines(hooks: Hooks) -> None:
         original = vars(cls).get("__call__")
         # somebody's own calls its base's, and may be pickled by value
         if isinstance(original, types.FunctionType) and _is_theirs(cls):
-            hooks.observe(cls, "__call__", reading)
-            hooks.replace(cls, "__call__", _choosing(original, vars(cls)["__call__"]))
+            names = _names(original)
+            hooks.observe(cls, "__call__", reading._replace(inputs=functools.partial(_characters, names)))
+            hooks.replace(cls, "__call__", _choosing(original, vars(cls)["__call__"], names, hooks))
 
     hooks.subclasses(module.Pipeline, each)
 
 
-def _choosing(original: Callable[..., Any], observed: Callable[..., Any]) -> Callable[..., Any]:
+def _names(call: Callable[..., Any]) -> tuple[str, ...]:
+    """By which names a pipeline may be given its input. A prompt goes first: its images are not rows of their own."""
+    _, first, *_ = inspect.signature(call).parameters
+    return ("text", first, *_UNSAID)
+
+
+def _given(names: Sequence[str], args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:  # noqa: ANN401 - what a pipeline takes
+    """The input, of arguments without the pipeline."""
+    return args[0] if args else next((kwargs[name] for name in names if kwargs.get(name) is not None), None)
+
+
+def _choosing(
+    original: Callable[..., Any], observed: Callable[..., Any], names: Sequence[str], hooks: Hooks
+) -> Callable[..., Any]:
     """What streams predicts nothing when it is called: its iterator does."""
 
     @functools.wraps(original)
     def choosing(*args: Any, **kwargs: Any) -> Any:  # noqa: ANN401 - passed on
-        given = args[1] if len(args) > 1 else next(iter(kwargs.values()), None)
+        given = _given(names, args[1:], kwargs)
         if isinstance(given, types.GeneratorType) or _is_dataset(given):
             return original(*args, **kwargs)
-        _alone.set(not isinstance(given, (list, tuple)))
+        with hooks.guarded():
+            _alone.set(_items(given) is not given)
         return observed(*args, **kwargs)
 
     return choosing
@@ -224,11 +240,16 @@ def _is_dataset(given: object) -> bool:
 def _iterators(hooks: Hooks) -> None:
     """The last iterator of a stream: each of its items is a prediction."""
     module = sys.modules["transformers.pipelines.pt_utils"]
+
+    def whose(iterator: Any) -> Any:  # noqa: ANN401 - a pipeline that was registered, or its model
+        pipeline = iterator.infer.__self__
+        return pipeline.model if hooks.named(pipeline) is None else pipeline
+
     reading = Reading(
         operation="pipeline",
         inputs=lambda _: [[]],  # one row, of which nothing is known any more
         answer=_label,
-        model=lambda iterator: iterator.infer.__self__.model,
+        model=whose,
         identity=Named.hub,
         serving=lambda iterator: getattr(iterator.infer, "__name__", "") == "postprocess",
     )
@@ -236,14 +257,25 @@ def _iterators(hooks: Hooks) -> None:
         hooks.observe(getattr(module, name), "__next__", reading)
 
 
-def _characters(_: Any, *args: Any, **kwargs: Any) -> Any:  # noqa: ANN401 - what a pipeline takes
+def _characters(names: Sequence[str], _: Any, /, *args: Any, **kwargs: Any) -> Any:  # noqa: ANN401 - what a pipeline takes
     """How long each text is; of what is no text only how many there are."""
-    given = args[0] if args else next(iter(kwargs.values()), None)
+    given = _given(names, args, kwargs)
     if given is None:
         return None
-    items = given if isinstance(given, (list, tuple)) and not _is_chat(given) else [given]
+    items = _items(given)
     lengths = [_length(item) for item in items]
     return {"text.characters": lengths} if all(length is not None for length in lengths) else [[] for _ in items]
+
+
+def _items(given: Any) -> Sequence[Any]:  # noqa: ANN401 - likewise
+    """What transformers takes one by one: ``given`` itself, where that is several. A tuple of texts is one."""
+    several = isinstance(given, list) or (isinstance(given, tuple) and not all(map(_is_text, given)))
+    return given if several and not _is_chat(given) else [given]
+
+
+def _is_text(item: object) -> bool:
+    """A text, or texts that belong together."""
+    return isinstance(item, str) or (isinstance(item, (list, tuple)) and not _is_chat(item))
 
 
 def _is_chat(given: Sequence[Any]) -> bool:

@@ -118,6 +118,17 @@ def test_embeddings(encoder: Any, telemetry: Telemetry) -> None:
     assert telemetry.total("mlobs.sdk.dropped") == 0
 
 
+@pytest.mark.parametrize("name", ["encode", "encode_query", "encode_document"])
+def test_two_texts_are_no_pair(encoder: Any, name: str, telemetry: Telemetry) -> None:
+    """A tuple has as many texts as it has, two as well."""
+    expected = bare(lambda: getattr(encoder, name)(["w1", "w2 w3"]))
+    for _ in range(3):
+        np.testing.assert_array_equal(getattr(encoder, name)(("w1", "w2 w3")), expected)
+    assert rows(telemetry) == {("SentenceTransformer", name): 6}
+    assert features(telemetry, "input") == {"text.characters": 6}
+    assert features(telemetry, "output") == dict.fromkeys(TOLD, 6)
+
+
 @pytest.mark.parametrize(
     ("how", "told"),
     [
@@ -200,6 +211,34 @@ def test_a_transformer_and_its_name(folder: Any, telemetry: Telemetry) -> None:
     mlobs.register(encoder, name="search", version="3")
     encoder.encode(TEXTS)
     assert calls(telemetry) == {("tiny-pairs", "encode"): 1, ("search", "encode"): 1}
+
+
+@pytest.mark.parametrize("order", [("sentence-transformers", "torch"), ("torch", "sentence-transformers")])
+def test_a_direct_call(folder: Any, encoder: Any, order: tuple[str, str], telemetry: Telemetry) -> None:
+    """A model called by itself tells how many tokens each text has, and of no token which: neither before nor after it."""
+    inner = part("base.modules", "models").Transformer(str(folder))
+    pooling = part("sentence_transformer.modules", "models").Pooling(16)
+    deep = package.SentenceTransformer(modules=[inner, pooling], device="cpu").eval()
+    given = [
+        (model, (model.preprocess if hasattr(model, "preprocess") else model.tokenize)(TEXTS * 2))
+        for model in (deep, encoder)
+    ]
+    mlobs.uninstrument()
+    with torch.no_grad():
+        expected = [model(dict(batch))["sentence_embedding"] for model, batch in given]
+        mlobs.instrument(*order)
+        for (model, batch), embeddings in zip(given, expected, strict=True):
+            assert torch.equal(model(dict(batch))["sentence_embedding"], embeddings)
+            assert torch.equal(model(input=dict(batch))["sentence_embedding"], embeddings)
+    assert calls(telemetry) == {("tiny-pairs", "forward"): 2, ("SentenceTransformer", "forward"): 2}
+    assert rows(telemetry) == {("tiny-pairs", "forward"): 20, ("SentenceTransformer", "forward"): 20}
+    assert features(telemetry, "input") == {"prompt.tokens": 20}  # of either
+    assert features(telemetry, "output") == {}
+    assert telemetry.total("mlobs.sdk.dropped") == 0
+    deep.train()(dict(given[0][1]))
+    assert sum(calls(telemetry).values()) == 4
+    mlobs.uninstrument()
+    assert "__call__" not in vars(package.SentenceTransformer)
 
 
 def test_pairs(folder: Any, telemetry: Telemetry) -> None:

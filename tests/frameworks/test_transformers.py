@@ -272,6 +272,55 @@ def test_datasets(classify: Any, telemetry: Telemetry) -> None:
     assert rows(telemetry) == {PIPELINE: 6}
 
 
+def test_a_registered_pipeline_keeps_its_name_when_it_streams(classify: Any, telemetry: Telemetry) -> None:
+    """Whatever it is given, a pipeline goes by its registration, and one nobody registered by its model's."""
+    from transformers.pipelines.pt_utils import KeyDataset
+
+    classify.model = mlobs.register(copy.deepcopy(classify.model), name="mood", version="2")
+    list(classify(text for text in ["w1", "w2"]))
+    mlobs.register(classify, name="service", version="1")
+    classify("w1")
+    list(classify(text for text in ["w1", "w2"]))
+    list(classify(KeyDataset([{"text": "w1"}] * 3, "text")))
+    assert calls(telemetry) == {("mood", "pipeline"): 2, ("service", "pipeline"): 6}
+
+
+def test_inputs_by_keyword(classify: Any, bert: Any, gpt: Any, tokenizer: Any, telemetry: Telemetry) -> None:
+    """The input is found by the name that the pipeline has for it, wherever it stands among the keywords."""
+    assert classify(top_k=1, inputs="w1") == bare(classify, top_k=1, inputs="w1")
+    assert classify(top_k=1, inputs=["w1", "w2", "w3"]) == bare(classify, top_k=1, inputs=["w1", "w2", "w3"])
+    assert rows(telemetry) == {PIPELINE: 4}
+    zero = transformers.pipeline("zero-shot-classification", model=bert, tokenizer=tokenizer, device="cpu")
+    zero(candidate_labels=["w2", "w3", "w4"], sequences="w1")
+    assert rows(telemetry) == {PIPELINE: 5}
+    assert len(list(classify(batch_size=2, inputs=(text for text in ["w1", "w2", "w3"])))) == 3
+    assert calls(telemetry) == {PIPELINE: 6}
+    assert rows(telemetry) == {PIPELINE: 8}
+    extract = transformers.pipeline("feature-extraction", model=bert.bert, tokenizer=tokenizer, device="cpu")
+    extract(return_tensors=True, inputs=["w1", "w2"])  # which its own signature does not name
+    write = transformers.pipeline("text-generation", model=gpt, tokenizer=tokenizer, device="cpu")
+    write(max_new_tokens=2, text_inputs=["w1", "w2", "w3"])
+    assert rows(telemetry) == {PIPELINE: 8, ("BertModel", "pipeline"): 2, ("GPT2LMHeadModel", "pipeline"): 3}
+
+
+def test_a_tuple_is_one_input(classify: Any, gpt: Any, tokenizer: Any, telemetry: Telemetry) -> None:
+    """As transformers takes it: texts that belong together. A tuple of chats is as many, and one of messages one."""
+    words = ("w1", "w2", "w3")
+    assert classify(words, top_k=None) == bare(classify, words, top_k=None)
+    for _ in range(4):
+        assert classify(words) == bare(classify, words)
+    assert rows(telemetry) == {PIPELINE: 5}
+    assert features(telemetry, "input") == {"text.characters": 5}
+    assert features(telemetry, "output") == {"score": 5}
+    chatty = copy.deepcopy(tokenizer)
+    chatty.chat_template = "{% for m in messages %}{{ m['content'] }} {% endfor %}"
+    write = transformers.pipeline("text-generation", model=gpt, tokenizer=chatty, device="cpu")
+    message = {"role": "user", "content": "w1 w2"}
+    write(([message], [message]), max_new_tokens=2)
+    write((message,), max_new_tokens=2)
+    assert rows(telemetry)["GPT2LMHeadModel", "pipeline"] == 3
+
+
 def test_a_stream_inside_of_a_decorated_function(classify: Any, telemetry: Telemetry) -> None:
     """Whoever is outermost has the call."""
 
