@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 from mlobs.integration import Integration, Named, Reading
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Iterator
+    from collections.abc import Callable, Generator, Iterator
 
     from mlobs.integration import Hooks
 
@@ -24,6 +24,8 @@ _PROFILE: Final = "mlobs.profile.json"
 _ANY: Final = re.compile(
     r"(artifacts|models?|data|m-[0-9a-f]{32}|[0-9a-f]{32})?"
 )  # folders that tell no model from another
+# Flavours that infer signatures as they autolog. Each is hooked for itself: what it imports of a hooked module it would keep.
+_AUTOLOGGED: Final = ("mlflow.lightgbm", "mlflow.sklearn", "mlflow.xgboost")
 
 # The folder that a model's metadata was read from: by identity, for metadata has an equality of its own.
 _folders: dict[int, tuple[weakref.ref[Any], Path]] = {}
@@ -148,6 +150,20 @@ def _signatures(hooks: Hooks) -> None:
     hooks.suppress(sys.modules["mlflow.models.signature"], "_infer_signature_from_input_example")
 
 
+def _example(flavour: str) -> Callable[[Hooks], None]:
+    """Autologging, whose `fit` is around the observed one, predicts once that has ended: here for a signature."""
+
+    def hook(hooks: Hooks) -> None:
+        hooks.suppress(sys.modules[flavour], "resolve_input_example_and_signature")
+
+    return hook
+
+
+def _metrics(hooks: Hooks) -> None:
+    """And here for metrics and plots: where it was turned on before, it holds what calls this, which looks this up."""
+    hooks.suppress(sys.modules["mlflow.sklearn.utils"], "_log_specialized_estimator_content")
+
+
 def _evaluation(hooks: Hooks) -> None:
     hooks.suppress(sys.modules["mlflow.models.evaluation.base"], "_evaluate")
 
@@ -161,5 +177,7 @@ integration = Integration(
         "mlflow.models.model": _metadata,
         "mlflow.models.signature": _signatures,
         "mlflow.pyfunc": _models,
+        "mlflow.sklearn.utils": _metrics,
+        **{flavour: _example(flavour) for flavour in _AUTOLOGGED},
     },
 )

@@ -10,6 +10,7 @@ import inspect
 import re
 import sys
 import threading
+import weakref
 from pathlib import PurePath
 from typing import TYPE_CHECKING, Any, Final
 
@@ -61,15 +62,6 @@ def _fed(session: Any, _: Any = None, feed: Any = None, *__: Any, **named: Any) 
     return _table(session, named.get("input_feed", named.get("input_dict_ort_values", feed)))
 
 
-def _bound(session: Any, binding: Any = None, *_: Any, **named: Any) -> Any:
-    """What was bound as the inputs, where Python knows all of it."""
-    binding = named.get("iobinding", binding)
-    held = {**getattr(binding, "_bound_inputs", {}), **getattr(binding, "_numpy_obj_references", {})}
-    if not held or any(held.get(each.name) is None for each in session.get_inputs()):
-        return None
-    return _table(session, {each.name: held[each.name] for each in session.get_inputs()})
-
-
 def _answer(outputs: Any) -> Any:
     """One output by itself, several beside each other."""
     if not isinstance(outputs, list):
@@ -86,6 +78,43 @@ def _columns(output: Any) -> Any:
         return output
     numpy: Any = sys.modules["numpy"]
     return numpy.array([[row.get(key) for key in output[0]] for row in output])
+
+
+# ── inputs that are bound ───────────────────────────────────────────────────────────────────────────────────────────
+
+
+class _Bindings:
+    """What is bound as the inputs of each `IOBinding`; it keeps its arrays, and does not say which of them still are."""
+
+    def __init__(self, hooks: Hooks, owner: type) -> None:
+        self._held: weakref.WeakKeyDictionary[Any, dict[str, Any]] = weakref.WeakKeyDictionary()
+        self._hooks = hooks
+        self._follow(owner, "bind_cpu_input", lambda held, name, array: held.update({name: array}))
+        self._follow(owner, "bind_ortvalue_input", lambda held, name, value: held.update({name: value}))
+        self._follow(owner, "bind_input", lambda held, name, *_: held.pop(name, None))
+        self._follow(owner, "clear_binding_inputs", lambda held: held.clear())
+
+    def read(self, session: Any, binding: Any = None, *_: Any, **named: Any) -> Any:
+        """The inputs, where Python knows all of them."""
+        binding = named.get("iobinding", binding)
+        seen, own = self._held.get(binding, {}), getattr(binding, "_bound_inputs", {})
+        # of what was bound before there were hooks, newer versions say which are OrtValues
+        held = {each.name: own.get(each.name) or seen.get(each.name) for each in session.get_inputs()}
+        return None if any(value is None for value in held.values()) else _table(session, held)
+
+    def _follow(self, owner: type, name: str, note: Callable[..., Any]) -> None:
+        original = vars(owner)[name]
+        signature = inspect.signature(original)
+
+        @functools.wraps(original)
+        def bind(*args: Any, **kwargs: Any) -> Any:
+            answer = original(*args, **kwargs)
+            with self._hooks.guarded():
+                binding, *given = signature.bind(*args, **kwargs).args if kwargs else args
+                note(self._held.setdefault(binding, {}), *given)
+            return answer
+
+        self._hooks.replace(owner, name, bind)
 
 
 # ── which model it is ───────────────────────────────────────────────────────────────────────────────────────────────
@@ -202,11 +231,12 @@ def _sessions(hooks: Hooks) -> None:
         hooks.loaded(session, getattr(session, "_model_path", None), named)
         return named
 
-    owner = sys.modules[_MODULE].Session
+    module = sys.modules[_MODULE]
+    owner, bindings = module.Session, _Bindings(hooks, module.IOBinding)
     fed = Reading(inputs=_fed, answer=_answer, identity=identity)
     hooks.observe(owner, "run", fed)
     hooks.observe(owner, "run_with_ort_values", fed)
-    hooks.observe(owner, "run_with_iobinding", Reading(inputs=_bound, identity=identity))
+    hooks.observe(owner, "run_with_iobinding", Reading(inputs=bindings.read, identity=identity))
     _later(hooks, owner, fed._replace(operation="run_async"))
 
 

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import copy
+import importlib
 import inspect
 import pickle
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
-from sklearn.linear_model import LogisticRegression
+from sklearn.linear_model import LinearRegression, LogisticRegression
+from sklearn.model_selection import GridSearchCV
 from tests.told import calls, errors, rows, standing
 
 import mlobs
@@ -144,6 +147,74 @@ def test_logging_and_evaluating_count_nothing(store: Path, telemetry: Telemetry)
     assert rows(telemetry) == {("LogisticRegression", "predict"): 2}
 
 
+def boosted() -> Any:
+    xgboost: Any = pytest.importorskip("xgboost")
+    return xgboost.train({"objective": "binary:logistic"}, xgboost.DMatrix(X, Y), 2)
+
+
+def gradients() -> Any:
+    lightgbm: Any = pytest.importorskip("lightgbm")
+    return lightgbm.train({"objective": "binary", "verbose": -1}, lightgbm.Dataset(X, Y), 2)
+
+
+TRAINED: list[tuple[str, Callable[[], Any]]] = [
+    ("sklearn", lambda: LogisticRegression().fit(X, Y)),
+    ("sklearn", lambda: LinearRegression().fit(X, Y)),
+    ("sklearn", lambda: GridSearchCV(LogisticRegression(), {"C": [0.5, 1]}, cv=2).fit(X, Y)),
+    ("xgboost", boosted),
+    ("xgboost", lambda: pytest.importorskip("xgboost").XGBClassifier(n_estimators=2).fit(X, Y)),
+    ("lightgbm", gradients),
+    ("lightgbm", lambda: pytest.importorskip("lightgbm").LGBMClassifier(n_estimators=2, verbose=-1).fit(X, Y)),
+]
+
+
+@contextmanager
+def instrumented(*names: str) -> Iterator[None]:
+    mlobs.instrument(*names)
+    try:
+        yield
+    finally:
+        mlobs.uninstrument()
+
+
+@contextmanager
+def autologged(flavour: str) -> Iterator[None]:
+    autolog = getattr(mlflow, flavour).autolog
+    autolog(silent=True)
+    try:
+        yield
+    finally:
+        autolog(disable=True)
+
+
+@pytest.mark.parametrize("first", ["autolog", "instrument"])
+@pytest.mark.parametrize(("flavour", "train"), TRAINED)
+def test_autologging_counts_nothing(
+    flavour: str,
+    train: Callable[[], Any],
+    first: str,
+    store: Path,
+    telemetry: Telemetry,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Of training, and of what MLflow predicts once that has ended; a prediction afterwards counts, whoever was on first."""
+    monkeypatch.setattr(mlflow.models, "infer_pip_requirements", lambda *_, fallback: fallback)  # for that takes long
+    mlobs.uninstrument()
+    blocks = [autologged(flavour), instrumented(*{*ON, flavour})]
+    with ExitStack() as stack:
+        for block in blocks if first == "autolog" else blocks[::-1]:
+            stack.enter_context(block)
+        with mlflow.start_run() as run:
+            model = train()
+        assert calls(telemetry) == {}
+        [logged, *_] = mlflow.search_logged_models(
+            filter_string=f"source_run_id = '{run.info.run_id}'", output_format="list"
+        )
+        assert mlflow.models.get_model_info(logged.model_uri).signature is not None
+        model.predict(pytest.importorskip("xgboost").DMatrix(X) if train is boosted else X)
+    assert list(calls(telemetry).values()) == [1]
+
+
 # ── which model it is ───────────────────────────────────────────────────────────────────────────────────────────────
 
 
@@ -269,6 +340,11 @@ def test_everything_is_put_back(saved: Path, telemetry: Telemetry) -> None:
         *((mlflow.models.Model, name) for name in ("load", "log")),
         (mlflow.models.signature, "_infer_signature_from_input_example"),
         (mlflow.models.evaluation.base, "_evaluate"),
+        (importlib.import_module("mlflow.sklearn.utils"), "_log_specialized_estimator_content"),
+        *(
+            (importlib.import_module(f"mlflow.{name}"), "resolve_input_example_and_signature")
+            for name in ("lightgbm", "sklearn", "xgboost")
+        ),
     ]
     model = load(saved)
     hooked = standing(*places)

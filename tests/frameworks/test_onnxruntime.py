@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -158,11 +158,68 @@ def test_several_inputs_are_features_by_name(telemetry: Telemetry) -> None:
         binding.bind_ortvalue_input(name, onnxruntime.OrtValue.ortvalue_from_numpy(X[:4, 0].copy()))
         binding.bind_output({"age": "sum", "income": "product"}[name])
     one.run_with_iobinding(binding)
-    seen = 4 if hasattr(binding, "_bound_inputs") else 0  # onnxruntime 1.17 keeps them where Python cannot ask
-    assert rows(telemetry) == {("credit", "run"): 40, **({("credit", "run_with_iobinding"): 4} if seen else {})}
+    assert rows(telemetry) == {("credit", "run"): 40, ("credit", "run_with_iobinding"): 4}
     assert calls(telemetry)["credit", "run_with_iobinding"] == 1
-    assert values(telemetry, "input") == {"age": 40 + seen, "income": 40 + seen}
+    assert values(telemetry, "input") == {"age": 44, "income": 44}
     assert values(telemetry, "output") == {"score_0": 40, "score_1": 40}
+
+
+OTHER = np.full((40, 3), 9, np.float32)
+BOUND: dict[str, Callable[[Any, Any], None]] = {
+    "array": lambda binding, x: binding.bind_cpu_input("x", x),
+    "value": lambda binding, x: binding.bind_ortvalue_input("x", onnxruntime.OrtValue.ortvalue_from_numpy(x)),
+    "address": lambda binding, x: binding.bind_input("x", "cpu", 0, np.float32, x.shape, buffer_ptr=x.ctypes.data),
+}
+
+
+@pytest.mark.parametrize("cleared", [False, True])
+@pytest.mark.parametrize("second", BOUND)
+@pytest.mark.parametrize("first", BOUND)
+def test_a_binding_that_is_used_again_tells_what_is_bound_now(
+    first: str, second: str, cleared: bool, telemetry: Telemetry
+) -> None:
+    """Whatever was bound before in whichever way; of an address nothing is told."""
+    one = session(linear())
+    binding = one.io_binding()
+    for way, x in ((first, OTHER), (second, X)):
+        if cleared:
+            binding.clear_binding_inputs()
+        BOUND[way](binding, x)
+        binding.bind_output("y")
+        one.run_with_iobinding(binding)
+        assert binding.copy_outputs_to_cpu()[0].shape == (len(x), 1)
+    seen = (40 if first != "address" else 0) + (5 if second != "address" else 0)
+    assert sum(rows(telemetry).values()) == seen
+    assert calls(telemetry) == {("InferenceSession", "run_with_iobinding"): 2}
+    assert values(telemetry, "input") == (dict.fromkeys(("f0", "f1", "f2"), seen) if seen else {})
+
+
+def test_an_array_that_cannot_be_bound_leaves_the_one_before(telemetry: Telemetry) -> None:
+    """The runtime goes on with that, and so do we; what is no call at all raises what Python says."""
+    one = session(linear())
+    binding = one.io_binding()
+    binding.bind_cpu_input(arr_on_cpu=X, name="x")
+    with pytest.raises(RuntimeError):
+        binding.bind_cpu_input("x", OTHER.tolist())
+    with pytest.raises(TypeError, match="bind_cpu_input"):
+        binding.bind_cpu_input()
+    binding.bind_output("y")
+    one.run_with_iobinding(binding)
+    assert rows(telemetry) == {("InferenceSession", "run_with_iobinding"): 5}
+
+
+def test_what_was_bound_while_nobody_looked_is_not_told(telemetry: Telemetry) -> None:
+    """An array that was bound before is not taken for what is bound now."""
+    one = session(linear())
+    binding = one.io_binding()
+    BOUND["array"](binding, OTHER)
+    mlobs.uninstrument("onnxruntime")
+    BOUND["address"](binding, X)
+    mlobs.instrument("onnxruntime")
+    binding.bind_output("y")
+    one.run_with_iobinding(binding)
+    assert calls(telemetry) == {("InferenceSession", "run_with_iobinding"): 1}
+    assert rows(telemetry) == {}
 
 
 def test_a_classifiers_labels_and_probabilities(telemetry: Telemetry) -> None:
@@ -348,21 +405,25 @@ def test_threads_share_a_session(telemetry: Telemetry) -> None:
 
 def test_a_session_that_was_there_before_is_seen(telemetry: Telemetry) -> None:
     """The class is hooked, not the object; and everything is put back."""
-    places = [(collection.Session, name) for name in METHODS]
+    bound = ("bind_cpu_input", "bind_input", "bind_ortvalue_input", "clear_binding_inputs")
+    places = [
+        *((collection.Session, name) for name in METHODS),
+        *((collection.IOBinding, name) for name in bound),
+    ]
     mlobs.uninstrument()
     before = standing(*places)
     one = session(linear())
-    signatures = [inspect.signature(vars(collection.Session)[name]) for name in METHODS]
+    signatures = [inspect.signature(getattr(*place)) for place in places]
     mlobs.instrument("onnxruntime")
     one.run(None, {"x": X})
     hooked = standing(*places)
     assert all(hooked[key] is not before[key] for key in before)
-    assert [inspect.signature(vars(collection.Session)[name]) for name in METHODS] == signatures
-    bound = one.run_async
+    assert [inspect.signature(getattr(*place)) for place in places] == signatures
+    running = one.run_async
     mlobs.uninstrument()
     assert standing(*places) == before
     over = threading.Event()
-    bound(None, {"x": X}, lambda *_: over.set(), None)
+    running(None, {"x": X}, lambda *_: over.set(), None)
     assert over.wait(20)
     one.run(None, {"x": X})
     assert rows(telemetry) == {("InferenceSession", "run"): 5}

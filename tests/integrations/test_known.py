@@ -7,7 +7,7 @@ import pickle
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from typing import Any
 
 import cloudpickle
@@ -198,7 +198,7 @@ def test_what_a_suppressed_generator_predicts_counts_nothing(patches: Patches, t
         def predict(self, x: Any) -> Any:
             return x
 
-        def staged(self, x: Any) -> Iterator[Any]:
+        def staged(self, x: Any) -> Generator[Any, Any, str]:
             said = None
             try:
                 while said != "enough":

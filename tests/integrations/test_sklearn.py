@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import copy
 import inspect
 import io
@@ -18,17 +19,26 @@ import cloudpickle
 import joblib
 import numpy as np
 import pytest
+from sklearn import inspection
 from sklearn.base import BaseEstimator, ClassifierMixin, clone
 from sklearn.cluster import KMeans
 from sklearn.ensemble import (
+    AdaBoostClassifier,
+    AdaBoostRegressor,
     BaggingClassifier,
+    GradientBoostingClassifier,
+    GradientBoostingRegressor,
     IsolationForest,
     RandomForestClassifier,
     RandomForestRegressor,
     StackingClassifier,
+    StackingRegressor,
     VotingClassifier,
+    VotingRegressor,
 )
 from sklearn.exceptions import NotFittedError
+from sklearn.experimental import enable_iterative_imputer  # noqa: F401 - without it there is none
+from sklearn.impute import IterativeImputer
 from sklearn.linear_model import LinearRegression, LogisticRegression, SGDClassifier
 from sklearn.metrics import get_scorer
 from sklearn.model_selection import GridSearchCV, cross_val_predict, cross_val_score
@@ -36,6 +46,7 @@ from sklearn.multioutput import MultiOutputClassifier
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.svm import SVC
+from sklearn.tree import DecisionTreeClassifier
 
 import mlobs
 from mlobs.testing import Telemetry
@@ -123,6 +134,107 @@ def test_model_selection_counts_nothing(telemetry: Telemetry) -> None:
         search = GridSearchCV(LogisticRegression(), {"C": [0.5, 1]}, cv=2).fit(X, Y)
     get_scorer("roc_auc")(search, X, Y)
     assert calls(telemetry) == {}
+
+
+STAGED = [
+    AdaBoostClassifier(DecisionTreeClassifier(max_depth=1), n_estimators=4),
+    AdaBoostRegressor(n_estimators=4),
+    GradientBoostingClassifier(n_estimators=4),
+    GradientBoostingRegressor(n_estimators=4),
+]
+
+
+@pytest.mark.filterwarnings("ignore:The SAMME.R algorithm:FutureWarning")  # what 1.4 takes by default
+@pytest.mark.parametrize("model", STAGED, ids=lambda model: type(model).__name__)
+def test_stages_count_nothing(model: Any, telemetry: Telemetry) -> None:
+    """Neither they nor what they begin with; what their consumer predicts between two of them counts."""
+    other = LogisticRegression().fit(X, Y)
+    model = clone(model).fit(X, Y)
+    mlobs.uninstrument()
+    expected = list(model.staged_predict(X))
+    mlobs.instrument("sklearn")
+    np.testing.assert_array_equal(list(model.staged_predict(X)), expected)
+    between = 0
+    for name in filter(lambda name: name.startswith("staged_"), dir(model)):
+        assert inspect.isgeneratorfunction(getattr(type(model), name))
+        for _ in getattr(model, name)(*(X, Y) if name == "staged_score" else (X,)):
+            other.predict(X[:1])
+            between += 1
+    left = model.staged_predict(X)
+    next(left)
+    left.close()
+    with pytest.raises(AttributeError):
+        next(clone(model).staged_predict(X))
+    other.predict(X[:1])
+    assert between >= len(expected) > 1
+    assert calls(telemetry) == {("LogisticRegression", "predict"): between + 1}
+
+
+TRANSFORMERS = [
+    StackingClassifier([("a", LogisticRegression()), ("b", SGDClassifier())], cv=2),
+    StackingRegressor([("a", LinearRegression())], cv=2),
+    VotingClassifier([("a", LogisticRegression())], voting="soft"),
+    VotingRegressor([("a", LinearRegression())]),
+    IterativeImputer(max_iter=2),
+]
+
+
+@pytest.mark.parametrize("model", TRANSFORMERS, ids=lambda model: type(model).__name__)
+def test_a_transform_is_no_prediction(model: Any, telemetry: Telemetry) -> None:
+    """Of those neither that predict within it."""
+    mlobs.uninstrument()
+    data = np.where(X > 2, np.nan, X) if isinstance(model, IterativeImputer) else X
+    model = clone(model).fit(data, Y)
+    expected = model.transform(data)
+    mlobs.instrument("sklearn")
+    np.testing.assert_array_equal(model.transform(data), expected)
+    assert calls(telemetry) == {}
+
+
+@pytest.mark.parametrize("before", [True, False])
+def test_inspection_counts_nothing(before: bool, telemetry: Telemetry) -> None:
+    """Whether its functions were imported before or are afterwards, and whatever scores."""
+    importance, dependence = inspection.permutation_importance, inspection.partial_dependence
+    if before:
+        mlobs.uninstrument()
+        importance, dependence = inspection.permutation_importance, inspection.partial_dependence
+        mlobs.instrument("sklearn")
+    model = LogisticRegression().fit(X, Y)
+    for scoring in (None, "accuracy", ["accuracy", "roc_auc"], lambda model, x, y: np.mean(model.predict(x) == y)):
+        importance(model, X, Y, scoring=scoring, n_repeats=2)
+    dependence(model, X, [0])
+    dependence(GradientBoostingClassifier(n_estimators=2).fit(X, Y), X, [0], method="brute", kind="both")
+    assert calls(telemetry) == {}
+    model.predict(X[:3])
+    assert calls(telemetry) == {("LogisticRegression", "predict"): 3}
+
+
+def test_methods_without_an_instance_are_left_alone(telemetry: Telemetry) -> None:
+    """A static method and one of the class have no model to tell; a coroutine and a generator have one."""
+
+    class Static(BaseEstimator):  # type: ignore[misc]
+        @staticmethod
+        def predict(rows: Any) -> Any:
+            return np.zeros(len(rows))
+
+        @classmethod
+        def predict_proba(cls, rows: Any) -> Any:
+            return np.zeros((len(rows), 2))
+
+        async def decision_function(self, rows: Any) -> Any:
+            return np.zeros(len(rows))
+
+        def score_samples(self, rows: Any) -> Iterator[float]:
+            yield from np.zeros(len(rows))
+
+    for predict in (Static.predict, Static().predict):
+        assert predict(X[:3]).tolist() == [0, 0, 0]
+    for predict in (Static.predict_proba, Static().predict_proba):
+        assert predict(X[:3]).shape == (3, 2)
+    assert calls(telemetry) == {}
+    asyncio.run(Static().decision_function(X[:3]))
+    assert len(list(Static().score_samples(X[:4]))) == 4
+    assert calls(telemetry) == {("Static", "decision_function"): 3, ("Static", "score_samples"): 4}
 
 
 def test_user_classes_made_before_and_after(telemetry: Telemetry) -> None:

@@ -71,6 +71,8 @@ class Patches:
 
     def observe(self, owner: type, name: str, reading: Reading = AS_IT_IS, *, inherited: bool = False) -> None:
         """See `mlobs.integration.Hooks`."""
+        if isinstance(vars(owner).get(name), (classmethod, staticmethod)):
+            return  # of no instance, and so of no model
         told = reading if reading.operation else reading._replace(operation=name)
 
         def make(original: Callable[..., Any]) -> Hooked:

@@ -92,9 +92,11 @@ def quiet(generator: Generator[Any, Any, Any]) -> Generator[Any, Any, Any]:
         except GeneratorExit:
             token = INSIDE.set(True)
             try:
-                generator.close()
+                value: Any = generator.close()  # type: ignore[func-returns-value]  # since Python 3.13
             finally:
                 INSIDE.reset(token)
+            if value is not None:
+                return value
             raise
         except BaseException as error:  # noqa: BLE001 - thrown in by the consumer, for the generator to handle
             given = error
