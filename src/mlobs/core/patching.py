@@ -7,6 +7,7 @@ import functools
 import inspect
 import os
 import sys
+import threading
 import types
 import weakref
 from collections.abc import Callable
@@ -53,6 +54,7 @@ class Patches:
         # what was observed already when it was asked for, by another integration perhaps: its turn may come
         self._left: list[Left] = []
         self._room = _ROOM
+        self._looking = threading.Lock()
         self._switch = Switch()
         self.reached: set[str] = set()  # modules that were imported
         self.failed: dict[str, str] = {}  # modules whose hooks were not set, and why
@@ -274,9 +276,12 @@ class Patches:
 
     def _remember(self, those: list[Any], one: Changed | Left) -> None:
         those.append(one)
-        if len(those) > self._room:  # of classes that are gone nothing is to be done
-            those[:] = [each for each in those if each.owner() is not None]
+        # of classes that are gone nothing is to be done; one thread looks for them, and what others add meanwhile stays
+        if len(those) > self._room and self._looking.acquire(blocking=False):
+            seen = len(those)
+            those[:seen] = [each for each in those[:seen] if each.owner() is not None]
             self._room = max(_ROOM, 2 * len(those))
+            self._looking.release()
 
 
 class Left(NamedTuple):
@@ -325,14 +330,14 @@ def stands_in(found: object) -> bool:
 
 
 def _ours(function: object) -> bool:
-    return bool(getattr(function, "__mlobs__", False))
+    return inspect.isfunction(function) and bool(getattr(function, "__mlobs__", False))
 
 
 def _function(found: Any) -> Any:  # noqa: ANN401 - what stands in a class
     """The function itself, of one that is bound otherwise: a class method, say, or one of scikit-learn's `available_if`."""
     if isinstance(found, (classmethod, staticmethod)):
         return found.__func__
-    return found if inspect.isfunction(found) else getattr(found, "fn", None)
+    return found if inspect.isfunction(found) else inspect.getattr_static(found, "fn", None)
 
 
 def _above(owner: type, name: str, found: Callable[..., Any]) -> Callable[..., Any]:

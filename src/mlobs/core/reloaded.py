@@ -7,6 +7,7 @@ where they are loaded. Here a class keeps those that it has.
 from __future__ import annotations
 
 import functools
+from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
@@ -35,10 +36,12 @@ def keep(stands_in: Callable[[object], bool]) -> None:
         # pickles have its name, and it is looked up when they are loaded
         @functools.wraps(setter)
         def set_and_keep(cls: type, *args: object, **kwargs: object) -> object:
-            ours = {name: value for name, value in dict(vars(cls)).items() if stands_in(value)}
+            ours: dict[str, object] = {}
+            with suppress(Exception):  # of whatever a class may hold
+                ours.update((name, value) for name, value in dict(vars(cls)).items() if stands_in(value))
             answer: object = setter(cls, *args, **kwargs)
-            for name, value in ours.items():
-                if vars(cls).get(name) is not value:
+            with suppress(Exception):  # it does not let itself be changed
+                for name, value in ours.items():
                     setattr(cls, name, value)
             return answer
 
