@@ -9,7 +9,8 @@ from importlib import metadata
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from mlobs.core import reloaded
-from mlobs.core.patching import Patches, stands_in
+from mlobs.core.changed import stands_in
+from mlobs.core.patching import Patches
 from mlobs.errors import ConfigurationError, MissingDependencyError
 
 if TYPE_CHECKING:

@@ -7,7 +7,6 @@ import functools
 import inspect
 import os
 import sys
-import threading
 import types
 import weakref
 from collections.abc import Callable
@@ -16,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from mlobs.core import calls
 from mlobs.core.callers import Caller, Serving
+from mlobs.core.changed import ABSENT, Changed, Living, function_of, ours
 from mlobs.core.guard import Guarded
 from mlobs.core.hooked import Hooked, Method, Suppressed, Switch
 from mlobs.core.inside import INSIDE
@@ -36,10 +36,8 @@ if TYPE_CHECKING:
     from mlobs.core.registry import Registry
     from mlobs.core.runtime import Runtime
 
-_ABSENT: Final = object()
 AS_IT_IS: Final = Reading()
 _BESIDE: Final = ".profile.json"
-_ROOM: Final = 1024  # changes after which those of classes that are gone are looked for
 
 
 class Patches:
@@ -50,11 +48,9 @@ class Patches:
         self._runtime = runtime
         self._registry = registry
         self._requests = Requests(runtime)
-        self._changed: list[Changed] = []
+        self._changed: Living[Changed] = Living()
         # what was observed already when it was asked for, by another integration perhaps: its turn may come
-        self._left: list[Left] = []
-        self._room = _ROOM
-        self._looking = threading.Lock()
+        self._left: Living[Left] = Living()
         self._switch = Switch()
         self.reached: set[str] = set()  # modules that were imported
         self.failed: dict[str, str] = {}  # modules whose hooks were not set, and why
@@ -127,13 +123,13 @@ class Patches:
 
     def replace(self, owner: Any, name: str, value: object, *, also: Sequence[str] = ()) -> None:  # noqa: ANN401 - a class or a module
         """See `mlobs.integration.Hooks`."""
-        before = vars(owner).get(name, _ABSENT)
+        before = vars(owner).get(name, ABSENT)
         for other in also:
             module = sys.modules.get(other)
-            if module is not None and before is not _ABSENT and vars(module).get(name) is before:
+            if module is not None and before is not ABSENT and vars(module).get(name) is before:
                 self.replace(module, name, value)
         setattr(owner, name, value)
-        self._remember(self._changed, Changed(weakref.ref(owner), name, before, lambda found: found is value))
+        self._changed.add(Changed(weakref.ref(owner), name, before, lambda found: found is value))
 
     def loaded(self, model: object, path: object, named: Named | None = None) -> None:
         """See `mlobs.integration.Hooks`."""
@@ -224,14 +220,14 @@ class Patches:
         self._switch.off = True
         self._requests.off = True
         self._runtime.news.come()
-        for changed in reversed(self._changed):
+        for changed in reversed(list(self._changed)):
             changed.restore()
         self._changed.clear()
         self._left.clear()
 
     def again(self) -> None:
         """Another integration was taken back: hook what was left to it."""
-        left, self._left = self._left, []
+        left, self._left = self._left, Living()
         for one in left:
             owner = one.owner()
             if owner is not None:
@@ -252,14 +248,14 @@ class Patches:
         also: Sequence[str] = (),
     ) -> None:
         found = inspect.getattr_static(owner, name, None) if inherited else vars(owner).get(name)
-        function = _function(found)
+        function = function_of(found)
         if not inspect.isfunction(function):
             return
-        if _ours(function):
-            self._remember(self._left, Left(weakref.ref(owner), name, make, inherited))
+        if ours(function):
+            self._left.add(Left(weakref.ref(owner), name, make, inherited))
             return
         hooked = make(function if name in vars(owner) else _above(owner, name, function))
-        hooked.before = vars(owner).get(name, _ABSENT)
+        hooked.before = vars(owner).get(name, ABSENT)
         stand_in: Any = hooked.stand_in()
         for other in also:
             module = sys.modules.get(other)
@@ -272,16 +268,7 @@ class Patches:
             descriptor.fn = stand_in
             stand_in = descriptor
         setattr(owner, name, stand_in)
-        self._remember(self._changed, Changed(weakref.ref(owner), name, None, weakref.ref(hooked)))
-
-    def _remember(self, those: list[Any], one: Changed | Left) -> None:
-        those.append(one)
-        # of classes that are gone nothing is to be done; one thread looks for them, and what others add meanwhile stays
-        if len(those) > self._room and self._looking.acquire(blocking=False):
-            seen = len(those)
-            those[:seen] = [each for each in those[:seen] if each.owner() is not None]
-            self._room = max(_ROOM, 2 * len(those))
-            self._looking.release()
+        self._changed.add(Changed(weakref.ref(owner), name, None, weakref.ref(hooked)))
 
 
 class Left(NamedTuple):
@@ -291,53 +278,6 @@ class Left(NamedTuple):
     name: str
     make: Callable[[Callable[..., Any]], Hooked]
     inherited: bool
-
-
-class Changed(NamedTuple):
-    """An attribute that was changed, by weak references.
-
-    A class that is made and forgotten while the program runs must not stay for our sake, and its functions refer to it. So of
-    a stand-in all is reached through ``ours``, which refers weakly to what knows what stood there ``before``.
-    """
-
-    owner: weakref.ref[Any]
-    name: str
-    before: object
-    ours: weakref.ref[Hooked] | Callable[[object], bool]
-
-    def restore(self) -> None:
-        """Put back what was there, unless somebody has put something else there."""
-        owner = self.owner()
-        if owner is None:
-            return
-        found, before, ours = vars(owner).get(self.name), self.before, self.ours
-        if isinstance(ours, weakref.ref):
-            hooked = ours()
-            if hooked is None or not hooked.made(_function(found)):
-                return
-            before = hooked.before
-        elif not ours(found):
-            return
-        if before is _ABSENT:
-            delattr(owner, self.name)
-        else:
-            setattr(owner, self.name, before)
-
-
-def stands_in(found: object) -> bool:
-    """Whether what stands in a class is one of our functions."""
-    return _ours(_function(found))
-
-
-def _ours(function: object) -> bool:
-    return inspect.isfunction(function) and bool(getattr(function, "__mlobs__", False))
-
-
-def _function(found: Any) -> Any:  # noqa: ANN401 - what stands in a class
-    """The function itself, of one that is bound otherwise: a class method, say, or one of scikit-learn's `available_if`."""
-    if isinstance(found, (classmethod, staticmethod)):
-        return found.__func__
-    return found if inspect.isfunction(found) else inspect.getattr_static(found, "fn", None)
 
 
 def _above(owner: type, name: str, found: Callable[..., Any]) -> Callable[..., Any]:
