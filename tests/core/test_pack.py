@@ -167,7 +167,9 @@ def test_a_ring_that_changes_in_the_middle_of_a_call(telemetry: Telemetry) -> No
 
     observed(ROW, forks)
     if child == [0]:
-        kept, answers = monitor.ring.kept, monitor.ring.answers
+        slow = monitor.ring.rare  # where a busy machine takes long to fork
+        kept = monitor.ring.kept or [record[2] for record in slow]
+        answers = monitor.ring.answers or [record[3] for record in slow]
         os._exit(0 if [each.tolist() for each in kept] == ROW[None].tolist() and len(answers) == 1 else 1)
     assert os.waitpid(child[0], 0)[1] == 0
     assert telemetry.total("mlobs.prediction.rows") - before == 2
