@@ -99,6 +99,8 @@ def test_an_answer_without_rows_has_no_tickets(sealed: Telemetry) -> None:
     assert with_header == [([], None)]
     assert sealed.total("mlobs.outcome.expected") == 0
     assert sealed.total("mlobs.sdk.dropped", reason="ticket_call") == 8
+    predict([])
+    assert mlobs.ticket(label="a", score=0.5) is not None
     predict(object())
     assert len(mlobs.tickets()) == 1
 

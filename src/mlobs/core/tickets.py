@@ -152,10 +152,10 @@ class Tickets:
                 self._drop("ticket_call")
             return []
         rows: list[Predicted] = self._rows(handed)
-        if first and not rows:
+        if first and not rows and given.label is None and given.score is None:
             self._drop("ticket_call")
-        elif first:
-            label, score = rows[0]
+        elif first:  # whoever says what was predicted knows of a row
+            label, score = rows[0] if rows else (None, None)
             rows = [(label if given.label is None else given.label, score if given.score is None else given.score)]
         return self._of(handed, rows)
 
