@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from mlobs.core import streams
 from mlobs.core.calls import observing
-from mlobs.core.inside import INSIDE, counts
+from mlobs.core.inside import INSIDE, counts, uncounted
 from mlobs.core.known import Known
 from mlobs.core.locate import Where, locate
 from mlobs.core.model import Identity
@@ -153,11 +153,7 @@ def quietly(function: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
         return _quiet_coroutine(function, *args, **kwargs)
     if inspect.isgeneratorfunction(function):
         return streams.quiet(function(*args, **kwargs))
-    token = INSIDE.set(True)
-    try:
-        return function(*args, **kwargs)
-    finally:
-        INSIDE.reset(token)
+    return uncounted(function, *args, **kwargs)
 
 
 async def _quiet_coroutine(function: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:

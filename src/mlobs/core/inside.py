@@ -9,7 +9,7 @@ from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from mlobs.core.monitor import Monitor
 
@@ -82,6 +82,15 @@ def hand(monitor: Monitor, answer: object, ended: int) -> None:
     request = REQUEST.get()
     if request is not None and len(request) < KEPT:
         request.append(handed)
+
+
+def uncounted(function: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:  # noqa: ANN401 - passed on
+    """Call; nothing that is predicted inside counts."""
+    token = INSIDE.set(True)
+    try:
+        return function(*args, **kwargs)
+    finally:
+        INSIDE.reset(token)
 
 
 def counts() -> bool:

@@ -10,7 +10,7 @@ from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING, Any
 
 from mlobs.core.call import Call
-from mlobs.core.inside import INSIDE, Variant
+from mlobs.core.inside import INSIDE, Variant, uncounted
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Awaitable, Callable, Generator
@@ -79,22 +79,15 @@ def quiet(generator: Generator[Any, Any, Any]) -> Generator[Any, Any, Any]:
     resume: Callable[..., Any] = generator.send
     given: Any = None
     while True:
-        token = INSIDE.set(True)
         try:
-            item = resume(given)
+            item = uncounted(resume, given)
         except StopIteration as stop:
             return stop.value
-        finally:
-            INSIDE.reset(token)
         try:
             given = yield item
             resume = generator.send
         except GeneratorExit:
-            token = INSIDE.set(True)
-            try:
-                value: Any = generator.close()  # type: ignore[func-returns-value]  # since Python 3.13
-            finally:
-                INSIDE.reset(token)
+            value = uncounted(generator.close)  # since Python 3.13 there may be one
             if value is not None:
                 return value
             raise
