@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator  # noqa: F401 - Spark evaluates annotations
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
-from tests.scoring.ledger import ROWS, rows
-from tests.sink import Sink
+import pytest
+from tests.scoring.ledger import ROWS, rows, table, trained
+from tests.sink import Sink, running
+
+import mlobs
 
 SMALL = {
     "spark.driver.bindAddress": "127.0.0.1",
@@ -52,6 +57,28 @@ class Engine(NamedTuple):
         answer = score()
         self.sink.wait(lambda sink: (rows(sink) - before).total() >= added)
         return answer, dict(rows(self.sink) - before)
+
+
+@contextmanager
+def engine_of(begin: Callable[[], Any]) -> Iterator[Engine]:
+    """A session that ``begin`` makes, of two threads and two tries of each task, under mlobs, beside a sink."""
+    model = trained()
+    expected = [int(label) for label in model.predict(table())]
+    with running() as sink, pytest.MonkeyPatch.context() as patch:
+        patch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", sink.url)
+        patch.setenv("OTEL_METRIC_EXPORT_INTERVAL", "1000")
+        patch.setenv("PYSPARK_PYTHON", sys.executable)
+        patch.setenv("SPARK_LOCAL_IP", "127.0.0.1")
+        settings = " ".join(f"--conf {key}={value}" for key, value in SMALL.items())
+        patch.setenv("PYSPARK_SUBMIT_ARGS", f"{settings} pyspark-shell")
+        mlobs.instrument("sklearn", "spark")
+        spark = begin()
+        frame = spark.range(0, ROWS, 1, 4).selectExpr("id", "double(id) as a", "double(id % 7) as b").cache()
+        try:
+            yield Engine(spark, sink, frame, model, expected)
+        finally:
+            spark.stop()
+            mlobs.uninstrument()
 
 
 def labels(frame: Any) -> list[int]:

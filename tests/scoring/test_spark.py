@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 from tests.scoring.ledger import ROWS, bins, dropped, errors, rows, table, trained
-from tests.sink import Sink, running
+from tests.sink import Sink
 from tests.told import standing
 
 import mlobs
@@ -20,7 +20,7 @@ import mlobs
 pyspark = pytest.importorskip("pyspark")
 pd = pytest.importorskip("pandas")
 
-from tests.scoring.jobs import COLUMNS, KINDS, SMALL, Engine, failing, labels, map_in_pandas
+from tests.scoring.jobs import COLUMNS, KINDS, SMALL, Engine, engine_of, failing, labels, map_in_pandas
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore::ResourceWarning"),  # py4j leaves its sockets to the garbage collector
@@ -35,22 +35,9 @@ def engine() -> Iterator[Engine]:
     """Spark in local mode, with two threads and two tries of each task."""
     from pyspark.sql import SparkSession
 
-    model = trained()
-    expected = [int(label) for label in model.predict(table())]
-    with running() as sink, pytest.MonkeyPatch.context() as patch:
-        patch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", sink.url)
-        patch.setenv("OTEL_METRIC_EXPORT_INTERVAL", "1000")
-        patch.setenv("PYSPARK_PYTHON", sys.executable)
-        patch.setenv("SPARK_LOCAL_IP", "127.0.0.1")
-        mlobs.instrument("sklearn", "spark")
-        spark = SparkSession.builder.master("local[2,2]").config(map=SMALL).getOrCreate()
-        spark.sparkContext.setLogLevel("OFF")
-        frame = spark.range(0, ROWS, 1, 4).selectExpr("id", "double(id) as a", "double(id % 7) as b").cache()
-        try:
-            yield Engine(spark, sink, frame, model, expected)
-        finally:
-            spark.stop()
-            mlobs.uninstrument()
+    with engine_of(SparkSession.builder.master("local[2,2]").getOrCreate) as made:
+        made.spark.sparkContext.setLogLevel("OFF")
+        yield made
 
 
 # ── every kind of function ──────────────────────────────────────────────────────────────────────────────────────────

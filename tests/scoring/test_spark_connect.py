@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from tests.scoring.ledger import ROWS, bins, dropped, errors, table, trained
-from tests.sink import running
+from tests.scoring.ledger import ROWS, bins, dropped, errors, table
 from tests.told import standing
 
 import mlobs
@@ -19,7 +17,7 @@ pyspark = pytest.importorskip("pyspark")
 pd = pytest.importorskip("pandas")
 pytest.importorskip("grpc_status")
 
-from tests.scoring.jobs import COLUMNS, KINDS, SMALL, Engine, failing, labels, map_partitions
+from tests.scoring.jobs import COLUMNS, KINDS, Engine, engine_of, failing, labels, map_partitions
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore::ResourceWarning"),  # sockets are left to the garbage collector
@@ -33,24 +31,9 @@ def engine() -> Iterator[Engine]:
     """A server in local mode, with two threads and two tries of each task, and a client of it."""
     from pyspark.sql import SparkSession
 
-    model = trained()
-    expected = [int(label) for label in model.predict(table())]
-    with running() as sink, pytest.MonkeyPatch.context() as patch:
-        patch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", sink.url)
-        patch.setenv("OTEL_METRIC_EXPORT_INTERVAL", "1000")
-        patch.setenv("PYSPARK_PYTHON", sys.executable)
-        patch.setenv("SPARK_LOCAL_IP", "127.0.0.1")
-        settings = " ".join(f"--conf {key}={value}" for key, value in SMALL.items())
-        patch.setenv("PYSPARK_SUBMIT_ARGS", f"{settings} pyspark-shell")
-        mlobs.instrument("sklearn", "spark")
-        spark = SparkSession.builder.remote("local[2,2]").getOrCreate()
-        assert "connect" in type(spark).__module__
-        frame = spark.range(0, ROWS, 1, 4).selectExpr("id", "double(id) as a", "double(id % 7) as b").cache()
-        try:
-            yield Engine(spark, sink, frame, model, expected)
-        finally:
-            spark.stop()
-            mlobs.uninstrument()
+    with engine_of(SparkSession.builder.remote("local[2,2]").getOrCreate) as made:
+        assert "connect" in type(made.spark).__module__
+        yield made
 
 
 @pytest.mark.parametrize("kind", [kind for kind in KINDS if kind is not map_partitions], ids=lambda kind: kind.__name__)
