@@ -1,9 +1,10 @@
 """What hooking a framework costs its predict calls: bare against `mlobs.instrument()`, in one run.
 
-Three processes take turns. In one nothing is hooked; in one the model goes by its class and has no reference, as with no
-line of code; in one it is registered with the profile of its training data. Each is started twice, for no two processes
-have their code and data at the same places. Calls follow each other without a pause, every setting has its default, and
-what folding takes is in the figures; there is an export a minute, which hot_path.py looks at.
+Three processes follow each other. In one nothing is hooked; in one the model goes by its class and has no reference, as with
+no line of code; in one it is registered with the profile of its training data. Each is started three times, for no two
+processes have their code and data at the same places. None is stopped while it runs: what mlobs may take of a core is a share
+of the time that passes, and so are its folds and spans a second. Calls follow each other without a pause, every setting has
+its default, and what folding takes is in the figures; there is an export a minute, which hot_path.py looks at.
 
 python benchmarks/integrations.py [--json] [--quick]
 """
@@ -14,7 +15,6 @@ import functools
 import json
 import sys
 from collections.abc import Callable
-from contextlib import ExitStack
 from statistics import median
 from time import perf_counter
 from typing import Any, Final, NamedTuple
@@ -38,9 +38,8 @@ ROWS: Final = X[:32]
 PROFILE: Final = mlobs.Profile.build(X)
 FIRST: Final = 1.5  # seconds of calls before any is timed
 KINDS: Final = ("bare", "hooked", "judged")
-CREWS: Final = 2  # times that each is started
-ROUNDS: Final = 5
-SLICE: Final = 0.5  # seconds
+ROUNDS: Final = 3  # times that each is started
+SLICE: Final = 3.0  # seconds
 LEAST: Final = 5  # calls
 
 
@@ -219,17 +218,12 @@ def be(number: str, kind: str, seconds: str, endpoint: str) -> None:
 def measure(number: int, endpoint: str, *, quick: bool) -> dict[str, float | None] | str:
     """µs a call, bare and hooked, or why there are none."""
     taken: dict[str, list[float]] = {kind: [] for kind in KINDS}
-    for crew in range(1 if quick else CREWS):
-        with ExitStack() as stack:
-            runners: dict[str, Runner] = {}
-            for kind in KINDS:
-                words = (str(number), kind, str(0.05 if quick else FIRST), endpoint)
-                runner = runners[kind] = stack.enter_context(Runner(__file__, *words))
+    for turn in range(2 if quick else ROUNDS):
+        for kind in sorted(KINDS, reverse=bool(turn % 2)):
+            with Runner(__file__, str(number), kind, str(0.05 if quick else FIRST), endpoint) as runner:
                 if runner.told is not None:
                     return str(runner.told)
-            for turn in range(2 if quick else ROUNDS):
-                for kind in sorted(KINDS, reverse=bool((crew + turn) % 2)):
-                    taken[kind].append(runners[kind].slice(0.002 if quick else SLICE))
+                taken[kind].append(runner.slice(0.002 if quick else SLICE))
     return {
         "bare_us": median(taken["bare"]) * 1e6,
         "hooked_adds_us": difference(taken["hooked"], taken["bare"]) * 1e6,
