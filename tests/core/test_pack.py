@@ -142,6 +142,7 @@ def test_the_layout_follows_the_traffic(telemetry: Telemetry) -> None:
     assert len(monitor.ring.inputs._packs) == 8
 
 
+@pytest.mark.filterwarnings("ignore:.*multi-threaded.*:DeprecationWarning")
 def test_a_ring_that_changes_in_the_middle_of_a_call(telemetry: Telemetry) -> None:
     """In a forked child the call that was running ends with its data; so does one while the folder chooses another layout."""
 

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from tests.sink import Sink
 
+STRICT = ("-W", "error", "-W", "ignore:This process")  # is multi-threaded: since 3.15 that is raised out of `os.fork`
 PREAMBLE = """
 import os, sys, time, threading, multiprocessing, signal
 import numpy as np
@@ -38,7 +39,7 @@ def run(script: str, sink: Sink | None, timeout: float = 60, **environ: str) -> 
         **environ,
     }
     return subprocess.run(
-        [sys.executable, "-W", "error", "-c", PREAMBLE + textwrap.dedent(script)],
+        [sys.executable, *STRICT, "-c", PREAMBLE + textwrap.dedent(script)],
         env=environ,
         capture_output=True,
         text=True,

@@ -17,6 +17,7 @@ import pytest
 from tests.sink import Sink
 from tests.workers.serving import counted, serving
 
+STRICT = ("-W", "error", "-W", "ignore:This process")  # is multi-threaded: since 3.15 that is raised out of `os.fork`
 PREAMBLE = """
 import faulthandler, logging, multiprocessing, os, signal, sys, threading, time
 import numpy as np
@@ -45,7 +46,7 @@ def wait():  # as a server waits: in turns, for Python sees a signal that came j
 def program(sink: Sink, script: str, *before: str, **environ: str) -> Iterator[subprocess.Popen[str]]:
     """A running script that has said `ready`."""
     process = subprocess.Popen(
-        [*before, sys.executable, "-W", "error", "-c", PREAMBLE + textwrap.dedent(script)],
+        [*before, sys.executable, *STRICT, "-c", PREAMBLE + textwrap.dedent(script)],
         env={**os.environ, "OTEL_EXPORTER_OTLP_ENDPOINT": sink.url, **environ},
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
