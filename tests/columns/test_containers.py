@@ -6,6 +6,7 @@ import collections
 import dataclasses
 import datetime as dt
 import decimal
+import tracemalloc
 import types
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -636,3 +637,30 @@ def test_attrs_and_other_records() -> None:
         assert read(root([Address(), Address()])).rows == 2
         open_ended = pydantic.create_model("Open", __config__=pydantic.ConfigDict(extra="allow"), a=(int, 1))
         assert read(open_ended(b=2)).names == ("a", "b")
+
+
+@pytest.mark.parametrize(
+    "of",
+    [
+        lambda text: text,
+        lambda text: {"text": text, "age": 3.0},
+        lambda text: [text, 3.0],
+        lambda text: ["short", text, "short"],
+        lambda text: [[text, "de"], ["short", "en"]],
+        lambda text: (["short", text], ["de", "en"]),
+        lambda text: [{"text": text, "tags": [text, "short"]}],
+    ],
+)
+def test_one_long_text_takes_its_own_room_only(of: Callable[[str], object], telemetry: Telemetry) -> None:
+    """Text is never handed to numpy, which would give each value of a fold the room of the longest."""
+    predict = mlobs.observe(model="m")(lambda x: 0.5)
+    tracemalloc.start()
+    try:
+        for number in range(300):
+            predict(of("x" * (1_000_000 if number == 200 else 20)))
+        telemetry.collect()
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert telemetry.total("mlobs.prediction.rows") >= 300
+    assert peak < 50e6

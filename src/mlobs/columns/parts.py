@@ -107,7 +107,7 @@ def _check(items: list[Any]) -> None:
 
 
 def _plain(item: list[Any]) -> bool:
-    return len(set(map(type, item))) == 1 and type(item[0]) in FLAT
+    return len(set(map(type, item))) == 1 and type(item[0]) in FLAT and not stack.texts(item[:1])
 
 
 def is_array(item: Any, *dimensions: int) -> bool:  # noqa: ANN401 - an item of a list

@@ -314,7 +314,8 @@ def _part_scalar(value: object, step: int) -> object:
 
 def _blocks_scalar(values: list[Any], features: int | None) -> Iterator[Block]:
     del features
-    array = np.array(values) if len(set(map(type, values))) == 1 else np.empty(0, object)
+    alike = len(set(map(type, values))) == 1 and not stack.texts(values[:1])
+    array = np.array(values) if alike else np.empty(0, object)
     if array.ndim == 1 and array.dtype.kind in "biuf":
         yield Block(len(values), None, [], array.reshape(-1, 1))
     else:

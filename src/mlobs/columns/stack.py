@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from itertools import chain
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
 from mlobs.columns.block import Block
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
-_TABLE = 2  # dimensions
+_TABLE: Final = 2  # dimensions
+_NUMBERS: Final = frozenset(map(id, (float, int, bool, np.float64, np.float32, np.int64, np.bool_)))
 
 
 def stacked(rows: list[list[Any]]) -> Iterator[Block]:
@@ -38,8 +40,19 @@ def matrix(rows: Sequence[Sequence[Any]]) -> Any:  # noqa: ANN401 - an array of 
     return array if array.ndim == _TABLE and array.dtype.kind in "biuf" else rows
 
 
+def texts(cells: Iterable[object]) -> bool:
+    """Whether a text is among them, or a list that may hold one: numpy would give each cell the room of the longest.
+
+    Never raises: classes are told apart by identity, for a metaclass may hash as it likes.
+    """
+    classes = {id(cls): cls for cls in map(type, cells)}
+    return any(issubclass(cls, (str, bytes, list, tuple)) for cls in classes.values())
+
+
 def _array(rows: Sequence[Sequence[Any]]) -> Any:  # noqa: ANN401 - an array of any kind
     try:
-        return np.array(rows)
+        if set(map(id, map(type, chain.from_iterable(rows)))) <= _NUMBERS or not texts(chain.from_iterable(rows)):
+            return np.array(rows)
     except (ValueError, TypeError, OverflowError):
-        return np.empty(0, object)
+        pass
+    return np.empty(0, object)
