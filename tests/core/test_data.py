@@ -149,6 +149,31 @@ def test_outputs_are_features_too(telemetry: Telemetry) -> None:
     assert telemetry.total("mlobs.feature.observations", model_name="one", role="output") == 1
 
 
+def test_outputs_that_are_not_there_are_counted(telemetry: Telemetry) -> None:
+    """An answer without some of the reference's outputs tells the others, and that rows lack some; more than those is no matter."""
+    profile = mlobs.Profile.build(np.ones((10, 2)), outputs={"p": list(range(10)), "q": list(range(10))})
+    predict = mlobs.observe(model="m", reference=profile)(lambda x, answer: answer)
+    for answer in ({"p": 1.0}, {"p": 1.0, "q": 2.0, "why": 3.0}):
+        predict(np.ones((1, 2)), answer)
+    assert telemetry.total("mlobs.feature.observations", role="output", feature="p") == 2
+    assert telemetry.total("mlobs.feature.observations", role="output", feature="q") == 1
+    assert telemetry.total("mlobs.sdk.dropped", reason="output_shape") == 1
+    assert telemetry.total("mlobs.sdk.dropped") == 1
+
+
+@pytest.mark.parametrize("reference", [False, True])
+def test_a_series_labelled_by_rows_is_a_column(telemetry: Telemetry, reference: bool) -> None:
+    """Scores that pandas labels by customers are as many predictions, not one of as many columns."""
+    frame = pd.DataFrame({"a": np.arange(300.0), "b": 1.0}, index=[f"customer {index}" for index in range(300)])
+    profile = mlobs.Profile.build(frame, outputs=frame["a"]) if reference else None
+    predict = mlobs.observe(model="m", reference=profile)(lambda x: x["a"])
+    predict(frame)
+    predict(frame[:20])
+    told = "mlobs.feature.observations" if reference else "mlobs.feature.value"
+    assert telemetry.total(told, role="output", feature="prediction") == 320
+    assert telemetry.total("mlobs.sdk.dropped") == 0
+
+
 BAD: list[Any] = [
     [float("nan"), 1.0, 2],
     [float("inf"), -float("inf"), 10**400],
@@ -295,6 +320,20 @@ def test_without_a_reference_numbers_are_summarised(telemetry: Telemetry) -> Non
     counts = np.histogram(rows[:, 0], base ** (first.positive_offset + np.arange(len(first.positive) + 1.0)))[0]
     assert list(first.positive) == counts.tolist()
     assert telemetry.total("mlobs.feature.value", role="output", feature="prediction") == 300
+
+
+@pytest.mark.parametrize("folds", [1, 10, 100])
+def test_what_is_no_number_among_numbers_is_a_violation(telemetry: Telemetry, folds: int) -> None:
+    """Without a reference the numbers beside it count, however calls are folded; a column of text is not summarised."""
+    predict = mlobs.observe(model="m")(lambda x: None)
+    for index in range(100):
+        predict({"a": "n/a" if index in (7, 50) else index, "plan": None if index % 3 else "free"})
+        if not index % (100 // folds):
+            telemetry.collect()
+    assert telemetry.total("mlobs.feature.value", feature="a") == 98
+    assert telemetry.total("mlobs.feature.violations", feature="a", kind="type") == 2
+    assert telemetry.total("mlobs.feature.violations", kind="type") == 2
+    assert telemetry.total("mlobs.feature.value") == 98
 
 
 def test_too_many_features_and_models_are_capped_and_told() -> None:

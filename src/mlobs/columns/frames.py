@@ -150,7 +150,8 @@ def _is_row(labels: Any) -> bool:  # noqa: ANN401 - a pandas.Index
 
 def _blocks_series(kept: list[Row], features: int | None) -> Iterator[Block]:
     for labels, name, values in kept:
-        if labels is not None:
+        # where a row has one column labels are of rows: customers, say, whose scores are the answer
+        if labels is not None and not arrays.alone(features):
             yield arrays.block(values.reshape(1, -1), _names(labels))
         else:
             yield arrays.block(values.reshape(-1, 1), None if name is None or arrays.alone(features) else (str(name),))
@@ -167,8 +168,7 @@ def _rows_columns(kept: list[Columns], features: int | None) -> list[int]:
 
 
 def _rows_row(kept: list[Row], features: int | None) -> list[int]:
-    del features
-    return [_shape_row(one)[0] for one in kept]
+    return [len(one.values) if arrays.alone(features) else _shape_row(one)[0] for one in kept]
 
 
 FRAME: Final = Kind(_keep_frame, _shape_frame, _part_frame, _blocks_frame, _rows_frame)

@@ -99,8 +99,7 @@ class Observations:
             self.schema[kind] += count * block.rows
         if match.reason:
             self._guard.drop(match.reason, block.rows)
-        else:
-            self._count(block, match.pairs)
+        self._count(block, match.pairs)
 
     def _count(self, block: Block, pairs: Sequence[tuple[int, int]]) -> None:
         """Count the numeric columns side by side, and the others one by one."""
@@ -171,7 +170,7 @@ class Observations:
         where = {name: column for column, name in reversed(list(enumerate(given)))}
         pairs = tuple((where[name], index) for index, name in enumerate(wanted) if name in where)
         if self.role == names.ROLE_OUTPUT:
-            return _Match(pairs, ())
+            return _Match(pairs, (), "output_shape" if len(pairs) < len(wanted) else None)
         found: list[tuple[str, int]] = []
         if len(pairs) < len(wanted):
             found.append(("missing_column", len(wanted) - len(pairs)))
@@ -206,22 +205,31 @@ class Observations:
             return
         self._rows += block.rows
         labels = block.names if block.names is not None else self.names(block.width)
+        wrong: dict[str, int] = {}
         if block.matrix is not None:
             known = [column for column, name in enumerate(labels) if self._sketch(name, block.rows)]
             matrix: NDArray[Any] = block.matrix if len(known) == len(labels) else block.matrix[:, known]
         else:
             read = [(column, *numbers(block.column(column))) for column in range(block.width)]
-            # what is no number: without a reference there is nothing to hold it against
-            found = [one for one in read if not one[2] and self._sketch(labels[one[0]], block.rows)]
+            found = [one for one in read if self._holds_numbers(labels[one[0]], *one[1:])]
             known = [column for column, _, _ in found]
+            wrong.update({labels[column]: count for column, _, count in found if count})
             matrix = np.column_stack([values for _, values, _ in found]) if found else np.empty((block.rows, 0))
         chosen = [labels[column] for column in known]
         before = {name: (self._sketches[name].missing, self._sketches[name].infinite) for name in chosen}
         add_columns([self._sketches[name] for name in chosen], matrix)
         for name, (missing, infinite) in before.items():
             sketch = self._sketches[name]
+            sketch.missing -= wrong.get(name, 0)
+            self.violations[name, "type"] += wrong.get(name, 0)
             self.violations[name, "missing"] += sketch.missing - missing
             self.violations[name, "infinite"] += sketch.infinite - infinite
+
+    def _holds_numbers(self, name: str, values: NDArray[Any], wrong: int) -> bool:
+        """Whether a column is summarised: text is not, unless among numbers; there is nothing else to hold it against."""
+        before = self._sketches.get(name)
+        among = not wrong or (before is not None and before.count) or not np.isnan(values).all()
+        return bool(among) and self._sketch(name, len(values))
 
     def _sketch(self, name: str, rows: int) -> bool:
         """Whether there is a sketch of this name, or may be one from now on; else ``rows`` are left out of it."""
