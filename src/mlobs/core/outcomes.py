@@ -14,6 +14,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
 from mlobs.core.inside import INSIDE, LAST
+from mlobs.core.later import Later
 from mlobs.core.model import Identity
 from mlobs.core.monitor import Monitor
 from mlobs.core.tickets import Given, Tickets
@@ -46,7 +47,8 @@ class Outcomes:
 
     def renew(self) -> None:
         """Begin at zero: at the start, and in a forked child."""
-        self._lock = threading.RLock()  # a signal handler may bring a truth while its own thread is in here
+        self._lock = Later(lambda error: self._state.guard.error("outcome", error))
+        self._making = threading.RLock()  # of the join store
         self._truths: dict[Identity, Truths] = {}
         self._unjoined: Counter[str] = Counter()
         self._recent: Recent | None = None
@@ -56,13 +58,11 @@ class Outcomes:
         self.tickets = Tickets(self._state, self._expect, self._wall)
 
     def _expect(self, predictions: Sequence[Prediction]) -> None:
-        with self._lock:
-            for one in predictions:
-                self._of(one).tally.expected(1)
+        self._lock.do(lambda: [self._of(one).tally.expected(1) for one in predictions])
 
     def joins(self) -> Joins:
         """What stands between callers and the join store; made when it is first needed."""
-        with self._lock:
+        with self._making:
             if self._joins is None:
                 settings = self._state.settings
                 self._joins = Joins(
@@ -119,18 +119,23 @@ class Outcomes:
             opened = self._open(ticket)
             if opened is None:
                 return False
-            with self._lock:
-                if self._recent is None:
-                    self._recent = Recent(self._state.settings.outcome_memory)
-                reason = "duplicate" if opened.id in self._recent else self._count(opened, actual, self._wall())
-                if reason is None:
-                    self._recent.add(opened.id)
-                else:
-                    self._unjoined[reason] += 1
+            at = self._wall()
+            reason = self._lock.do(lambda: self._once(opened, actual, at))
         except Exception as error:  # noqa: BLE001 - ours
             self._state.guard.error("outcome", error)
             return False
         return reason is None
+
+    def _once(self, prediction: Prediction, actual: object, at: float) -> str | None:
+        """Count a truth that has not come before; None, or the reason why not, which is counted."""
+        if self._recent is None:
+            self._recent = Recent(self._state.settings.outcome_memory)
+        reason = "duplicate" if prediction.id in self._recent else self._count(prediction, actual, at)
+        if reason is None:
+            self._recent.add(prediction.id)
+        else:
+            self._unjoined[reason] += 1
+        return reason
 
     def outcome_of(self, key: object, actual: object) -> bool:
         """A truth, with the id of its prediction; whether it was taken in. It is counted when both have met."""
@@ -153,14 +158,15 @@ class Outcomes:
         return self._of(prediction).tally.add(prediction, actual, at, objective)
 
     def _joined(self, prediction: Prediction, actual: object, at: float) -> None:
-        with self._lock:
+        def join() -> None:
             reason = self._count(prediction, actual, at)
             if reason is not None:
                 self._unjoined[reason] += 1
 
+        self._lock.do(join)
+
     def _refused(self, reason: str, count: int) -> None:
-        with self._lock:
-            self._unjoined[reason] += count
+        self._lock.do(lambda: self._unjoined.update({reason: count}))
 
     def _of(self, one: Prediction) -> Truths:
         return self._truths_of(Identity(one.model, one.version, one.variant))
@@ -207,20 +213,25 @@ class Outcomes:
             if identity is None:
                 self._drop("business_model")
                 return False
-            with self._lock:
-                key = None if event is None else hashed(event)
-                if event is not None and (key is None or key in self._events):
-                    self._drop("business_duplicate" if key else "business_event_id")
-                    return False
-                reason = self._truths_of(identity).tally.business(kpi, value, currency)
-                if reason is None and key is not None:
-                    self._events.add(key)
-            if reason is not None:
-                self._drop(f"business_{reason}")
+            whose = identity
+            reason = self._lock.do(lambda: self._business(whose, kpi, value, currency, event))
         except Exception as error:  # noqa: BLE001 - ours
             self._state.guard.error("business", error)
             return False
         return reason is None
+
+    def _business(self, identity: Identity, kpi: object, value: object, currency: object, event: object) -> str | None:
+        """Count an event that has not come before; None, or the reason why not, which is counted."""
+        key = None if event is None else hashed(event)
+        if event is None or (key is not None and key not in self._events):
+            reason = self._truths_of(identity).tally.business(kpi, value, currency)
+        else:
+            reason = "duplicate" if key else "event_id"
+        if reason is not None:
+            self._drop(f"business_{reason}")
+        elif key is not None:
+            self._events.add(key)
+        return reason
 
     def _current(self) -> Identity | None:
         within = INSIDE.get()
@@ -237,13 +248,17 @@ class Outcomes:
     def quality(self, since: float | None, until: float | None) -> dict[str, Quality]:
         """How good the predictions were that were made between two times, seconds since the epoch."""
         self.settle()
+        if self._lock.held_here:  # a signal handler asks amid a truth that is being counted
+            return self._judged(since, until, settled=True)
+        return self._lock.do(lambda: self._judged(since, until)) or {}
+
+    def _judged(self, since: float | None, until: float | None, *, settled: bool = False) -> dict[str, Quality]:
         found: dict[str, Quality] = {}
-        with self._lock:
-            shared = [identity.name for identity in self._truths]
-            for identity, truths in self._truths.items():
-                key = identity.name if shared.count(identity.name) == 1 else ":".join(identity)
-                objective = self._state.objective(identity.name, identity.version)
-                found[key] = truths.tally.quality(since, until, objective)
+        shared = [identity.name for identity in self._truths]
+        for identity, truths in self._truths.items():
+            key = identity.name if shared.count(identity.name) == 1 else ":".join(identity)
+            objective = self._state.objective(identity.name, identity.version)
+            found[key] = truths.tally.quality(since, until, objective, settled=settled)
         return found
 
     def settle(self) -> None:
@@ -253,18 +268,18 @@ class Outcomes:
 
     def roll(self, now: float) -> None:
         """Let the windows move on; ``now`` is of the state's clock."""
-        with self._lock:
-            for truths in self._truths.values():
-                truths.roll(now)
+        self._lock.do(lambda: [truths.roll(now) for truths in self._truths.values()])
 
     def collect(self) -> Iterator[Points]:
         """Everything that is known of outcomes."""
         self.settle()
+        yield from self._lock.do(self._points) or []
+
+    def _points(self) -> list[Points]:
         found: list[Points] = []
-        with self._lock:
-            for identity, truths in self._truths.items():
-                found.extend(truths.collect(self._state.objective(identity.name, identity.version)))
-            if self._unjoined:
-                each = [Attributes((names.REASON, reason)) for reason in self._unjoined]
-                found.append(Numbers(names.OUTCOME_UNJOINED, NO_ATTRIBUTES, list(self._unjoined.values()), each))
-        yield from found
+        for identity, truths in self._truths.items():
+            found.extend(truths.collect(self._state.objective(identity.name, identity.version)))
+        if self._unjoined:
+            each = [Attributes((names.REASON, reason)) for reason in self._unjoined]
+            found.append(Numbers(names.OUTCOME_UNJOINED, NO_ATTRIBUTES, list(self._unjoined.values()), each))
+        return found

@@ -233,9 +233,15 @@ class Tally:
 
     # ── what is known ───────────────────────────────────────────────────────────────────────────────────────────────
 
-    def quality(self, since: float | None, until: float | None, objective: Objective | None) -> Quality:
-        """Of predictions made between two times: of all hours that overlap, what is older than 200 of them being one."""
-        self._settle()
+    def quality(
+        self, since: float | None, until: float | None, objective: Objective | None, *, settled: bool = False
+    ) -> Quality:
+        """Of predictions made between two times: of all hours that overlap, what is older than 200 of them being one.
+
+        ``settled``: as far as delays and errors have been counted; for who asks while they are.
+        """
+        if not settled:
+            self._settle()
         total = found = self._total
         if since is not None or until is not None:
             first = -math.inf if since is None else since // _HOUR
