@@ -98,6 +98,44 @@ def test_handlers_that_predict_and_flush_amid_anything(sink: Sink, inside: str) 
     run(script, sink)
 
 
+def test_handlers_that_bring_truths(sink: Sink) -> None:
+    """A signal amid a truth, a look at the quality or an export brings another truth: each is counted once, and none is in the way."""
+    script = """
+    mlobs.configure(ticket_keys=["0123456789abcdef" * 4], endpoint=os.environ["OTEL_EXPORTER_OTLP_ENDPOINT"])
+    mlobs.objective(model="m", task="binary")
+    from mlobs.api import runtime
+    predict(SMALL)
+    theirs = [mlobs.ticket(label=1, score=0.5) for _ in range(4000)]
+    mine = [mlobs.ticket(label=1, score=0.5) for _ in range(4000)]
+    brought = []
+    def handler(number, frame):
+        if theirs:
+            brought.append(mlobs.outcome(theirs.pop(), actual=1))
+            assert mlobs.business("clicks", model="m", version="1")
+            if not len(brought) % 100:
+                mlobs.quality()
+    signal.signal(signal.SIGALRM, handler)
+    signal.setitimer(signal.ITIMER_REAL, 0.0005, 0.0005)
+    end = time.monotonic() + 3
+    while mine and time.monotonic() < end:
+        brought.append(mlobs.outcome(mine.pop(), actual=0))
+        if not len(mine) % 3:
+            mlobs.quality()
+            list(runtime.outcomes.collect())
+    signal.setitimer(signal.ITIMER_REAL, 0)
+    found = mlobs.quality()["m"]
+    [delays] = [points for points in runtime.outcomes.collect() if points.instrument.name == "mlobs.outcome.delay"]
+    assert len(theirs) < 3900, len(theirs)
+    assert all(brought)
+    assert len(brought) == found.joined == sum(found.confusion.values()) == sum(delays.counts)
+    [events] = [points for points in runtime.outcomes.collect() if points.instrument.name == "mlobs.business.events"]
+    assert list(events.values) == [4000 - len(theirs)], events.values
+    assert not runtime.guard.errors, runtime.guard.errors
+    print(2)
+    """
+    run(script, sink)
+
+
 def test_finalisers_that_predict(sink: Sink) -> None:
     """__del__, weakref callbacks and garbage-collection callbacks predict, also while mlobs folds.
 
