@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Literal, overload
 
+import numpy as np
+
 from mlobs.api import runtime
-from mlobs.core.inside import INSIDE, LAST, Variant, counts
+from mlobs.core.inside import INSIDE, Variant, counts, last
 from mlobs.core.model import Identity
 from mlobs.core.monitor import Monitor
 from mlobs.core.tickets import Given
@@ -88,7 +90,7 @@ def ticket(*, label: Label | None = None, score: float | None = None) -> str | N
     one: for that call, whose answer is not known yet, so say what it will be. ``label`` is the class or the value that
     is predicted, ``score`` the probability of the positive class; given, they go before what the answer says.
 
-    A text of some 120 characters of the URL-safe alphabet, sealed and unreadable without the key
+    A text of some 180 characters of the URL-safe alphabet, sealed and unreadable without the key
     (``mlobs.configure(ticket_keys=[…])`` or the variable ``MLOBS_TICKET_KEYS``). None, and counted, where there is no
     key or no call. Never raises.
     """
@@ -106,7 +108,8 @@ def tickets() -> list[str]:
 def remember(prediction_id: str | Sequence[str], *, label: Label | None = None, score: float | None = None) -> bool:
     """Keep a prediction under an id of your own until its truth comes: ``outcome(prediction_id=…)``.
 
-    Of the same call as `ticket` would be; several ids are those of the rows of its answer. The join store
+    Of the same call as `ticket` would be; several ids, in a list, a tuple, an array or a series, are those of the rows of its
+    answer. The join store
     (``join_store``) has it within a second. Whether it was taken; what was not is counted. Never raises.
     """
     return runtime.outcomes.remember(_each(prediction_id), Given(label, score))
@@ -194,9 +197,10 @@ def gpu_time(seconds: float) -> None:
     Never raises; a time that is none is counted.
     """
     within = INSIDE.get()
-    handed = LAST.get()
+    handed = last()
     monitor = within if isinstance(within, Monitor) else handed.monitor if handed is not None else None
     if monitor is None:
+        runtime.hand()  # from now on there is one
         runtime.guard.drop("gpu_time")
         return
     try:
@@ -220,7 +224,14 @@ def _each(ids: Any) -> list[object]:  # noqa: ANN401 - whatever arrives
     kind = type(ids)
     if issubclass(kind, list):
         return list.copy(ids)
-    return list(tuple.__iter__(ids)) if issubclass(kind, tuple) else [ids]
+    if issubclass(kind, tuple):
+        return list(tuple.__iter__(ids))
+    with suppress(Exception):  # a column that cannot be read is one id, and none
+        if issubclass(kind, np.ndarray):
+            return list(np.ndarray.tolist(np.ndarray.ravel(ids)))
+        if kind.__name__ == "Series" and kind.__module__.partition(".")[0] in ("pandas", "polars"):
+            return list(ids.to_list())
+    return [ids]
 
 
 def _variant(name: Any) -> Variant:  # noqa: ANN401 - likewise

@@ -13,6 +13,8 @@ from typing import Any
 
 import httpx
 import numpy as np
+import pandas as pd
+import polars as pl
 import pytest
 from starlette.applications import Starlette
 from starlette.requests import Request
@@ -185,6 +187,31 @@ def test_users_never_get_each_others_tickets(sealed: Telemetry) -> None:
     assert dropped(sealed, "ticket_call") == 2
 
 
+def test_a_task_has_no_ticket_of_a_call_before_it(sealed: Telemetry) -> None:
+    """What was called at the start, to warm up say, is in every later task's context, and is none of its calls."""
+    predict = mlobs.observe(model="m")(lambda x: x)
+    asked: list[str | None] = []
+
+    async def serve(score: float) -> None:
+        assert mlobs.ticket() is None
+        await asyncio.to_thread(predict, score)
+        assert mlobs.ticket() is None
+        predict(score)
+        asked.append(mlobs.ticket())
+        await asyncio.sleep(0)
+        assert mlobs.ticket() == asked[-1]
+
+    async def all_of_them() -> None:
+        predict(0.1)
+        await asyncio.gather(*(serve(score) for score in (0.6, 0.7)))
+
+    predict(0.1)
+    asyncio.run(all_of_them())
+    assert [mlobs.outcome(one, actual=True) for one in asked] == [True, True]
+    assert len(set(asked)) == 2
+    assert sealed.total("mlobs.sdk.dropped", reason="ticket_call") == 4
+
+
 def test_an_answer_of_a_service_carries_its_tickets(sealed: Telemetry) -> None:
     """The header has the tickets of exactly this request's predictions, from threads too; without one there is none."""
     predict = mlobs.observe(model="m")(lambda row: f"user-{row[0]}")
@@ -259,6 +286,56 @@ def test_own_ids_join(sealed: Telemetry) -> None:
     assert dropped(sealed, "id_rows") == 3
     assert not mlobs.remember(object())  # type: ignore[arg-type]
     assert unjoined(sealed, "bad_id") == 1
+
+
+def test_the_first_calls_may_be_given_ids(tmp_path: Path) -> None:
+    """Without a key or an objective, too: the rows of a job's only call, in an array or a series, and what its business was."""
+    for number, ids in enumerate((["a", "b"], ("c", "d"), np.array([5, 6]), pd.Series(["g", "h"]), pl.Series([9, 10]))):
+        with testing.capture(join_store=str(tmp_path / f"{number}.sqlite")) as telemetry:
+            mlobs.observe(model="m")(lambda x: x)([0.2, 0.7])
+            assert mlobs.business("orders", value=5.0, currency="EUR")
+            assert mlobs.remember(ids)
+            assert telemetry.total("mlobs.outcome.expected") == 2
+            assert telemetry.total("mlobs.business.events", model_name="m") == 1
+            assert telemetry.total("mlobs.sdk.dropped") == 0
+
+
+def test_later_calls_are_not_kept_until_somebody_asks(telemetry: Telemetry) -> None:
+    """After a thousand calls nobody pays for what nobody wants; the first who asks is told so, and the next gets it."""
+    predict = mlobs.observe(model="m")(lambda x: 0.5)
+    for _ in range(1001):
+        predict([1.0])
+    telemetry.collect()
+    predict([1.0])
+    assert not mlobs.business("orders", value=5.0, currency="EUR")
+    assert telemetry.total("mlobs.sdk.dropped", reason="business_model") == 1
+    predict([1.0])
+    assert mlobs.business("orders", value=5.0, currency="EUR")
+
+
+def test_an_event_id_is_one_of_its_kind_and_model(sealed: Telemetry) -> None:
+    """An order's refund has the order's number, and another model may have sold something under it."""
+    for kpi, model in (("order", "a"), ("refund", "a"), ("order", "b")):
+        assert mlobs.business(kpi, value=1.0, currency="EUR", model=model, event_id="A-17")
+        assert not mlobs.business(kpi, value=1.0, currency="EUR", model=model, event_id="A-17")
+    assert sealed.total("mlobs.sdk.dropped", reason="business_duplicate") == 3
+
+
+def test_what_was_said_once_is_no_class_that_is_told(sealed: Telemetry) -> None:
+    """A text or a large number is told from five outcomes on, or where the objective names it; `quality` knows all."""
+    predict = mlobs.observe(model="m")(lambda x: x)
+    for label in ("a patient's name", "approved", "approved", 48213, 3, True):
+        predict(label)
+        assert mlobs.outcome(mlobs.ticket(), actual=label)
+    told = {dict(key)["predicted"] for key in sealed.numbers("mlobs.outcome.confusion")}
+    assert told == {"1", "3"}
+    for _ in range(3):
+        predict("approved")
+        assert mlobs.outcome(mlobs.ticket(), actual="approved")
+    assert sealed.total("mlobs.outcome.confusion", predicted="approved", actual="approved") == 5
+    assert mlobs.quality()["m"].confusion["a patient's name", "a patient's name"] == 1
+    mlobs.objective(model="m", classes=["a patient's name", "approved", "denied"])
+    assert sealed.total("mlobs.outcome.confusion", predicted="a patient's name") == 1
 
 
 def test_business_of_a_ticket_and_of_a_model(sealed: Telemetry) -> None:

@@ -203,7 +203,7 @@ def test_the_models_own_device(cuda: Cuda, telemetry: Telemetry) -> None:
     """Where no argument lies on a GPU, that of the model's parameters is the one."""
 
     class Held(Net):
-        def parameters(self, recurse: bool = True) -> Any:  # noqa: FBT001, FBT002 - torch's
+        def parameters(self, recurse: bool = True) -> Any:
             del recurse
             return iter([Rows()])
 

@@ -92,10 +92,22 @@ def test_what_was_sealed_opens(prediction: Prediction) -> None:
     assert same(opened.score, prediction.score)
 
 
+def test_the_length_tells_no_label(ticketer: Ticketer) -> None:
+    """Whoever carries a ticket does not see from it whether it was approved."""
+    lengths = set()
+    for label in ("approved", "denied", "manual review", True, False, 0, 1, -7, 0.25, None, "", "\0\0"):
+        sealed = ticketer.seal(ONE._replace(label=label))
+        lengths.add(len(sealed))
+        opened = ticketer.open(sealed, ONE.time)
+        assert isinstance(opened, Prediction)
+        assert (opened.label, type(opened.label)) == (label, type(label))
+    assert len(lengths) == 1
+
+
 def test_a_ticket_is_short_and_shows_nothing(ticketer: Ticketer) -> None:
-    """A usual ticket has at most 160 characters, and two of the same prediction share nothing but version and key."""
+    """A usual ticket has at most 180 characters, and two of the same prediction share nothing but version and key."""
     one, other = ticketer.seal(ONE), ticketer.seal(ONE)
-    assert len(one) <= 160
+    assert len(one) <= 180
     assert b"champion" not in letters_of(one)
     assert letters_of(one)[:5] == letters_of(other)[:5]
     assert letters_of(one)[5:17] != letters_of(other)[5:17]

@@ -5,6 +5,9 @@ Each is a context variable: tasks and threads that serve different users never s
 
 from __future__ import annotations
 
+import sys
+import threading
+import weakref
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
@@ -53,7 +56,7 @@ class Variant:
 class Handed(NamedTuple):
     """An observed call that ended well, kept for tickets: whose it was, what it answered, and when (perf_counter_ns).
 
-    ``sealed``: its tickets, one a row, once somebody has them: whoever asks again gets the same. One that runs, and has
+    ``owner``: the task or thread that called, see `here`. ``sealed``: its tickets, one a row, once somebody has them: whoever asks again gets the same. One that runs, and has
     been asked for its ticket by its own function, has none of the rest, and ``ended`` is -1.
     """
 
@@ -61,6 +64,7 @@ class Handed(NamedTuple):
     answer: Any
     ended: int
     sealed: list[str]
+    owner: object
 
     def runs(self, monitor: object) -> bool:
         """Whether it is the call of this monitor that runs."""
@@ -74,10 +78,35 @@ REQUEST: Final[ContextVar[list[Handed | str] | None]] = ContextVar("mlobs_reques
 KEPT: Final = 64  # calls of one request whose answers are kept
 
 
+def here() -> object:
+    """The task that runs here, or the thread: a new task begins with a copy of its maker's context, and of that one's last call.
+
+    Never raises.
+    """
+    asyncio: Any = sys.modules.get("asyncio")
+    running = getattr(asyncio, "_get_running_loop", None)  # amid its import it has none
+    loop = None if running is None else running()
+    task = None if loop is None else asyncio.current_task(loop)
+    return threading.get_ident() if task is None else weakref.ref(task)
+
+
+def last() -> Handed | None:
+    """The observed call that has just ended in this very task or thread, or that runs here and has a ticket already.
+
+    None where later ones may have ended that were not kept.
+    """
+    handed = LAST.get()
+    if handed is None or handed.owner != here():
+        return None
+    monitor = handed.monitor
+    return handed if monitor.hands and (handed.ended < 0 or handed.ended >= monitor.kept_from) else None
+
+
 def hand(monitor: Monitor, answer: object, ended: int) -> None:
     """A call has ended well, and tickets may be asked for. Never raises."""
-    last = LAST.get()
-    handed = Handed(monitor, answer, ended, last.sealed if last is not None and last.runs(monitor) else [])
+    before = last()
+    sealed = before.sealed if before is not None and before.runs(monitor) else []
+    handed = Handed(monitor, answer, ended, sealed, here())
     LAST.set(handed)
     request = REQUEST.get()
     if request is not None and len(request) < KEPT:

@@ -43,6 +43,7 @@ _SOON: Final = 0.1  # seconds after a fold, as when an export follows it, in whi
 _COPY: Final = 1e-9  # seconds a byte that copying takes a caller, whose caches hold other things
 _SLOW_FACTOR: Final = 4
 _SLOW_LEAST: Final = 0.005
+_FIRST: Final = 1000  # calls
 _SPANS_A_FOLD: Final = 20  # made after the fact, for errors and slow calls
 _SPANS_A_SECOND: Final = 5  # begun by our own countdown: a live span costs its call as much as fifty without
 _ALONE_A_FOLD: Final = 50
@@ -104,6 +105,7 @@ class Monitor:
         self.guard = guard
         self.budget = budget or Budget()
         self.capture: frozenset[str] = frozenset()
+        self.hands = False
         self._settings = settings
         self._wake = wake
         self.renew(model)
@@ -120,10 +122,18 @@ class Monitor:
         self.always = settings.spans == "always"
         self.spanless = settings.spans == "never"
         self.counts_down = self.span_every != _NEVER
-        self.hands = self.model.handed or settings.tickets
+        self._hand()
         self.due = 0
         self.slow = int((settings.slow or _SLOW_LEAST * 20) * 1e9)
         self._slow_is_given = settings.slow is not None
+
+    def _hand(self) -> None:
+        """Whether calls are kept for who asks for a ticket or an id, as the first ones are until somebody has asked for one."""
+        self.whole = self.model.handed or self._settings.tickets
+        hands = self.whole or self._ended < _FIRST
+        if hands and not self.hands:
+            self.kept_from = time.perf_counter_ns()
+        self.hands = hands
 
     def sleep(self) -> None:
         """The threads were stopped: the next call takes the path that starts them, and settings are applied anew."""
@@ -142,6 +152,7 @@ class Monitor:
         self.passed = itertools.count()  # calls that turned out to be none
         self.ring = Ring(settings.ring_calls, settings.ring_bytes, self._wake)
         # read by the hot path: every how many calls something rare happens
+        self._ended = 0
         self.apply(settings)
         self.cpu_every = 1
         self.pool_every = _POOLED
@@ -149,7 +160,6 @@ class Monitor:
         self._bounds = settings.duration_bounds
         self._rows = 0
         self._batch = Histogram(ROWS_BOUNDS)
-        self._ended = 0
         self._adapted_at = math.inf
         self._calls = 0  # since then
         self._spent = 0.0
@@ -165,7 +175,7 @@ class Monitor:
 
     def answer(self, value: Any) -> object:  # noqa: ANN401 - any container
         """A copy of a large answer, or what stands for it; where outcomes are told, all of it is counted."""
-        return self.ring.take(value) if self.hands else self.ring.sample(value)
+        return self.ring.take(value) if self.whole else self.ring.sample(value)
 
     def others(self) -> int:
         """The process' CPU clock in ns, where the call that asks is the only one running; else -1. Never raises."""
@@ -223,6 +233,7 @@ class Monitor:
         ring.inputs.settle(kept, packed)
         ring.outputs.settle(answers, given)
         self._fold_rare(rare, after)
+        self._hand()
         self._adapt(len(took) + len(rare), spent, now)
         return len(took) + len(rare)
 

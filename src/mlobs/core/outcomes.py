@@ -13,7 +13,7 @@ from collections import Counter
 from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
-from mlobs.core.inside import INSIDE, LAST
+from mlobs.core.inside import INSIDE, last
 from mlobs.core.later import Later
 from mlobs.core.model import Identity
 from mlobs.core.monitor import Monitor
@@ -58,7 +58,11 @@ class Outcomes:
         self.tickets = Tickets(self._state, self._expect, self._wall)
 
     def _expect(self, predictions: Sequence[Prediction]) -> None:
-        self._lock.do(lambda: [self._of(one).tally.expected(1) for one in predictions])
+        def expect() -> None:
+            for one in predictions:
+                self._of(one).tally.expected(1)
+
+        self._lock.do(expect)
 
     def joins(self) -> Joins:
         """What stands between callers and the join store; made when it is first needed."""
@@ -223,6 +227,7 @@ class Outcomes:
     def _business(self, identity: Identity, kpi: object, value: object, currency: object, event: object) -> str | None:
         """Count an event that has not come before; None, or the reason why not, which is counted."""
         key = None if event is None else hashed(event)
+        key = key and hashed(f"{key.hex()} {identity.name} {kpi}")  # an order's refund, and another model's
         if event is None or (key is not None and key not in self._events):
             reason = self._truths_of(identity).tally.business(kpi, value, currency)
         else:
@@ -237,7 +242,9 @@ class Outcomes:
         within = INSIDE.get()
         if isinstance(within, Monitor):
             return within.model.identity
-        handed = LAST.get()
+        handed = last()
+        if handed is None:
+            self._state.hand()  # from now on there is one
         return handed.monitor.model.identity if handed is not None else None
 
     def _drop(self, reason: str, count: int = 1) -> None:
@@ -268,7 +275,12 @@ class Outcomes:
 
     def roll(self, now: float) -> None:
         """Let the windows move on; ``now`` is of the state's clock."""
-        self._lock.do(lambda: [truths.roll(now) for truths in self._truths.values()])
+
+        def move_on() -> None:
+            for truths in self._truths.values():
+                truths.roll(now)
+
+        self._lock.do(move_on)
 
     def collect(self) -> Iterator[Points]:
         """Everything that is known of outcomes."""

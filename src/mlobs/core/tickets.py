@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from mlobs.core.inside import INSIDE, LAST, Handed
+from mlobs.core.inside import INSIDE, LAST, Handed, here, last
 from mlobs.core.monitor import Monitor
 from mlobs.core.predicted import ended, predicted, prediction, rows_of
 from mlobs.errors import MlobsError
@@ -119,7 +119,7 @@ class Tickets:
             if ticketer is None:
                 self._drop("ticket_key")
                 return []
-            handed, within = LAST.get(), INSIDE.get()
+            handed, within = last(), INSIDE.get()
             running = isinstance(within, Monitor)
             if handed is not None and handed.runs(within) is not running:
                 handed = None
@@ -128,7 +128,7 @@ class Tickets:
             predictions = self._predictions(given, first=first)
             sealed = [ticketer.seal(one) for one in predictions]
             if running and within.hands:  # which ends by `hand`
-                LAST.set(Handed(within, None, -1, sealed))
+                LAST.set(Handed(within, None, -1, sealed, here()))
             self._given(None if running else handed, predictions, sealed)
         except Exception as error:  # noqa: BLE001 - ours
             self._state.guard.error("ticket", error)
@@ -141,19 +141,20 @@ class Tickets:
         if handed is not None and len(sealed) == rows_of(handed):
             handed.sealed[:] = sealed
 
-    def _predictions(self, given: Given, *, first: bool) -> list[Prediction]:
-        """What the current call predicts, or the one before; none where there is none."""
+    def _predictions(self, given: Given, *, first: bool, asked: int = 1) -> list[Prediction]:
+        """What the current call predicts, or the one before; none where there is none, and ``asked`` are counted."""
         within = INSIDE.get()
         if isinstance(within, Monitor):
             return [prediction(within, given, self._wall(), self._task(within))]
-        handed = LAST.get()
+        handed = last()
         if handed is None:
+            self._state.hand()  # from now on there is one
             if within is not True:  # else nothing counts here, and nothing has a ticket
-                self._drop("ticket_call")
+                self._drop("ticket_call", asked)
             return []
         rows: list[Predicted] = self._rows(handed)
         if first and not rows and given.label is None and given.score is None:
-            self._drop("ticket_call")
+            self._drop("ticket_call", asked)
         elif first:  # whoever says what was predicted knows of a row
             label, score = rows[0] if rows else (None, None)
             rows = [(label if given.label is None else given.label, score if given.score is None else given.score)]
@@ -175,7 +176,7 @@ class Tickets:
         """Keep the current call's prediction under an id, or the rows of the one before under one each."""
         try:
             self._state.hand()
-            predictions = self._predictions(given, first=len(ids) == 1)
+            predictions = self._predictions(given, first=len(ids) == 1, asked=len(ids))
             if len(predictions) != len(ids):
                 if predictions:
                     self._drop("id_rows", len(ids))

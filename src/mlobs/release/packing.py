@@ -7,7 +7,8 @@
     score  8
     label      the rest
 
-All numbers are little-endian. Nothing in here raises for what a model may have said: a name or a class of more than 500
+All numbers are little-endian. Where a reader must not learn the label from the length, it is padded to a multiple of 32
+bytes (ISO/IEC 7816-4: a byte 0x80, then zeros). Nothing in here raises for what a model may have said: a name or a class of more than 500
 characters is cut as it is in attributes (`mlobs.otel.points.sendable`), and all texts at 160 characters where that
 would still be more than 3,000 bytes; a label that is neither text nor a number, or an integer of more than 2,000 bits,
 is no label, and a score that no float can hold no score.
@@ -30,6 +31,9 @@ Label = str | int | float | bool | None
 LARGEST: Final = 3000  # bytes; a ticket of them is just below 4,096 characters
 _SHORTER: Final = 160  # characters; four texts of four bytes each, the rest, and room
 _BITS: Final = 2000
+
+_BLOCK: Final = 32  # bytes; the names of most classes are shorter
+_PAD: Final = b"\x80".ljust(_BLOCK, b"\0")
 
 _HEAD: Final = struct.Struct("<BqH")
 _FLOAT: Final = struct.Struct("<d")
@@ -74,13 +78,13 @@ def _scalar(value: Any, kind: type) -> object:  # noqa: ANN401 - any scalar of n
         return None
 
 
-def pack(prediction: Prediction) -> bytes:
-    """All of a prediction but its id, in at most 3,000 bytes."""
-    packed = _packed(prediction, LONGEST)
-    return packed if len(packed) <= LARGEST else _packed(prediction, _SHORTER)
+def pack(prediction: Prediction, *, padded: bool = False) -> bytes:
+    """All of a prediction but its id, in at most 3,000 bytes; ``padded``: of one length, whatever short label it has."""
+    packed = _packed(prediction, LONGEST, padded=padded)
+    return packed if len(packed) <= LARGEST else _packed(prediction, _SHORTER, padded=padded)
 
 
-def unpack(key: bytes, packed: bytes) -> Prediction:
+def unpack(key: bytes, packed: bytes, *, padded: bool = False) -> Prediction:
     """The prediction of an id. Raises ValueError for anything that `pack` has not made."""
     try:
         flags, micros, length = _HEAD.unpack_from(packed)
@@ -99,7 +103,7 @@ def unpack(key: bytes, packed: bytes) -> Prediction:
             at += 8
         if flags >> 7 or at > len(packed):
             raise ValueError("no packed prediction")
-        label = _read_label(flags >> 2 & 7, packed[at:])
+        label = _read_label(flags >> 2 & 7, _bare(packed[at:]) if padded else packed[at:])
         return Prediction(key, model, version, variant, micros / 1e6, trace, _TASK[flags >> 5], label, score)
     except (struct.error, IndexError) as error:
         raise ValueError("no packed prediction") from error
@@ -118,10 +122,12 @@ def unpack_truth(packed: bytes) -> Label:
     return _read_label(packed[0], packed[1:])
 
 
-def _packed(prediction: Prediction, longest: int) -> bytes:
+def _packed(prediction: Prediction, longest: int, *, padded: bool) -> bytes:
     _, model, version, variant, time, trace, task, label, score = prediction
     names = _names(model, version, variant, longest)
     kind, text = _label(label, longest)
+    if padded:
+        text += _PAD[: _BLOCK - len(text) % _BLOCK]
     flags = kind << 2 | _TASKS.get(task, 0)
     if score is not None:
         try:
@@ -181,6 +187,14 @@ def _label(said: object, longest: int) -> tuple[int, bytes]:
     if type(label) is float:
         return _REAL, _FLOAT.pack(label)
     return _TEXT, sendable(str(label), longest).encode()
+
+
+def _bare(padded: bytes) -> bytes:
+    """Without its padding. Raises ValueError where there is none."""
+    text = padded.rstrip(b"\0")
+    if text[-1:] != _PAD[:1] or len(padded) - len(text) >= _BLOCK:
+        raise ValueError("no padding")
+    return text[:-1]
 
 
 def _read_label(kind: int, packed: bytes) -> Label:

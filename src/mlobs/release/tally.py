@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from decimal import Decimal
 from typing import TYPE_CHECKING, Final
 
@@ -18,9 +19,10 @@ from mlobs.release.packing import plain
 from mlobs.release.quality import OTHER, SHARES, Whole, judged, magnitudes
 from mlobs.sketch import Exponential as Sketch
 from mlobs.sketch import scores
+from mlobs.sketch.categories import PRIVATE
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
     from numpy.typing import NDArray
 
@@ -46,6 +48,7 @@ _CURRENCIES: Final = 20
 _SAMPLED: Final = 1
 _SIDES: Final = ("0", "1")
 _THRESHOLD: Final = 0.5
+_DIGITS: Final = 3  # of a number that may be somebody's; a class has fewer
 _FINEST: Final = 10
 
 _SCORES: Final = tuple(
@@ -106,7 +109,7 @@ class Tally:
         delay = now - prediction.time
         if not -_MINUTE <= delay < math.inf:
             return "early"
-        task = (objective.task if objective is not None else None) or prediction.task or _told(prediction, truth)
+        task = (objective.task if objective is not None else None) or prediction.task or _task(prediction, truth)
         if task == "regression":
             reason = self._regression(prediction, truth)
         elif task:
@@ -245,7 +248,9 @@ class Tally:
         total = found = self._total
         if since is not None or until is not None:
             first = -math.inf if since is None else since // _HOUR
-            last = math.inf if until is None else until // _HOUR
+            last = (
+                math.inf if until is None else math.ceil(until / _HOUR) - 1
+            )  # an hour that begins then is none of them
             spans = {number: (number, number) for number in self._hours} | {_OLDER: self._older}
             found = Hour().merge(
                 hour for number, hour in self._hours.items() if spans[number][0] <= last and first <= spans[number][1]
@@ -265,6 +270,7 @@ class Tally:
         total = self._total
         task = None if objective is None else objective.task
         confusion, money = (total.confusion, total.money) if objective is None else _begun(total, objective)
+        confusion = _told(confusion, objective.names if objective is not None else ())
         yield Numbers(names.OUTCOME_EXPECTED, self._attributes, (self._expected,))
         yield Numbers(names.OUTCOME_JOINED, self._attributes, (total.joined,))
         if total.joined:
@@ -312,6 +318,22 @@ def _begun(total: Hour, objective: Objective) -> tuple[dict[tuple[str, str], int
     return {**confusion, **total.confusion}, {**money, **total.money}
 
 
+def _told(confusion: dict[tuple[str, str], int], named: Iterable[str]) -> dict[tuple[str, str], int]:
+    """The pairs whose names may leave: those that the objective names, small numbers, and what is no rarity.
+
+    A text that a model answers once may be somebody's words. A pair is told whole once both its names may be.
+    """
+    met: Counter[str] = Counter()
+    for pair, count in confusion.items():
+        met.update(dict.fromkeys(pair, count))
+    public = {
+        OTHER,
+        *named,
+        *(name for name, count in met.items() if count >= PRIVATE or (len(name) < _DIGITS and name.isdigit())),
+    }
+    return {pair: count for pair, count in confusion.items() if public.issuperset(pair)}
+
+
 def _strange(actual: str, label: Label, objective: Objective | None, *, neither: bool) -> bool:
     """Whether a class is unknown: of none that the objective names, or ``neither`` of the two of a binary task.
 
@@ -343,7 +365,7 @@ def _amount(value: object) -> float | None:
     return amount if abs(amount) < LARGEST else None
 
 
-def _told(prediction: Prediction, truth: Label) -> str:
+def _task(prediction: Prediction, truth: Label) -> str:
     """The task that a prediction and its truth are of; empty where nothing was predicted."""
     label, score = prediction.label, prediction.score
     kind = type(truth)

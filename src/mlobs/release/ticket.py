@@ -27,11 +27,12 @@ _STANDARD: Final = bytes.maketrans(b"-_", b"+/")
 class Ticketer:
     """Seals and opens tickets with AES-256 in Galois/Counter mode; safe to use from many threads.
 
-    A ticket is base64url without padding, usually 120 to 160 characters and never more than 4,096, of::
+    A ticket is base64url without padding, usually 120 to 180 characters and never more than 4,096, of::
 
         version 1 | key id 4 | nonce 12 | sealed body | seal 16 | check 2
 
-    The body is `mlobs.release.packing`'s; version, key id and nonce are sealed with it and stay readable. The check, a
+    The body is `mlobs.release.packing`'s, padded: whoever carries a ticket does not learn from its length which label it
+    holds. Version, key id and nonce are sealed with it and stay readable. The check, a
     CRC of everything before it, protects nothing: it tells a ticket that was copied badly from one that was forged.
 
     `keys` are 32 bytes each, as text: the first seals, all open. `ttl` is in seconds. Raises ConfigurationError for
@@ -57,7 +58,7 @@ class Ticketer:
         """
         nonce = os.urandom(12)
         head = self._head + nonce
-        text = head + self._seal(nonce, pack(prediction), head)
+        text = head + self._seal(nonce, pack(prediction, padded=True), head)
         text += _check(text)
         return binascii.b2a_base64(text, newline=False).translate(_URL).rstrip(b"=").decode("ascii")
 
@@ -79,7 +80,7 @@ class Ticketer:
         except Exception:  # noqa: BLE001 - InvalidTag; whatever else a library may say, it is not sealed
             return "forged"
         try:
-            prediction = unpack(nonce, body)
+            prediction = unpack(nonce, body, padded=True)
         except ValueError:  # of a later mlobs
             return "damaged"
         return "expired" if now - prediction.time > self._ttl else prediction
