@@ -84,12 +84,14 @@ def _drift_of(window: str, reach: str) -> list[Rule]:
             f"* (1 / ({count} > 0) + 1 / {SAMPLES})",
         ),
         Rule(ks_noise, f"{KS_FACTOR} * sqrt(1 / ({count} > 0) + 1 / {SAMPLES})"),
-        *(
-            Rule(
-                f"mlobs:feature_{what}_significant:{window}",
-                f"{distance}\n* ({distance} > bool {noise})\n* ({count} >= bool {LEAST})",
-            )
-            for what, distance, noise in (("psi", psi, psi_noise), ("ks", ks, ks_noise))
+        Rule(
+            f"mlobs:feature_psi_significant:{window}",  # and more than smoothing alone makes beside a large reference
+            f"{psi}\n* ({psi} > bool {psi_noise})\n* ({count} >= bool {LEAST})\n"
+            f"* ({free} * ln({SAMPLES} / {count}) / 2 <= bool {WARN} * {count})",
+        ),
+        Rule(
+            f"mlobs:feature_ks_significant:{window}",
+            f"{ks}\n* ({ks} > bool {ks_noise})\n* ({count} >= bool {LEAST})",
         ),
     ]
 

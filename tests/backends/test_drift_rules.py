@@ -100,6 +100,24 @@ def test_what_is_no_drift_is_none(tmp_path: Path) -> None:
     unit_test(tmp_path, BOTH[:1], [{"interval": "1m", "input_series": series, "promql_expr_test": tests}])
 
 
+def test_smoothing_beside_a_large_reference_is_no_drift(tmp_path: Path) -> None:
+    """Of 540 rows that are all alike, the rare categories of ten million others are empty, and that is not significant."""
+    labels = f'{MODEL},role="input",feature="status"'
+    shares = {"c00": 1 - 180e-7, **{f"c{index:02d}": 10e-7 for index in range(1, 19)}, "missing": 0.0, "other": 0.0}
+    series = [_series("mlobs_feature_reference_samples", labels, "10000000x130")]
+    for bin_, share in shares.items():
+        series.append(_series("mlobs_feature_reference_ratio", f'{labels},bin="{bin_}"', f"{share}x130"))
+        values = f"0+{9 if bin_ == 'c00' else 0}x130"
+        series.append(_series("mlobs_feature_observations_total", f'{labels},bin="{bin_}"', values))
+    tests = [
+        holds(f"mlobs:feature_psi:1h{{{labels}}} > bool 0.1", "70m", [f"{{{labels}}}"]),
+        holds(f"mlobs:feature_psi:1h{{{labels}}} > bool mlobs:feature_psi_noise:1h", "70m", [f"{{{labels}}}"]),
+        holds(f"mlobs:feature_psi_significant:1h{{{labels}}} == bool 0", "70m", [f"{{{labels}}}"]),
+        holds(f"mlobs:feature_psi_significant:6h{{{labels}}} < bool 0.1", "130m", [f"{{{labels}}}"]),
+    ]
+    unit_test(tmp_path, BOTH[:1], [{"interval": "1m", "input_series": series, "promql_expr_test": tests}])
+
+
 def fired(name: str, at: str, *labels: dict[str, str]) -> dict[str, Any]:
     """An alert with these labels, whatever its annotations say, is `ALERTS` of that state."""
     each = [", ".join(f'{key}="{value}"' for key, value in one.items()) for one in labels]

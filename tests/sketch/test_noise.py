@@ -21,6 +21,7 @@ from mlobs.sketch import (
     psi_expected,
     psi_noise,
     psi_pvalue,
+    psi_smoothing,
 )
 
 Counts = NDArray[np.int64]
@@ -92,6 +93,21 @@ def test_the_minimum_count_has_its_power() -> None:
     floor = psi_noise(10, rows, 100_000)
     found = [psi(draw(rng, 100_000), draw(rng, rows, shares)) > floor for _ in range(1000)]
     assert 0.92 < np.mean(found) < 0.99
+
+
+@pytest.mark.parametrize("reference", [1_000_000, 10_000_000, 100_000_000])
+def test_rare_bins_of_a_large_reference_are_no_drift(reference: int) -> None:
+    """Where nearly all rows are alike, smoothing the empty bins is not taken for drift, and real drift is seen later."""
+    rng = np.random.default_rng(0)
+    shares = np.array([1 - 180 / reference, *[10 / reference] * 18, 0, 0])
+    known = rng.multinomial(reference, shares)
+    moved = np.array([0.8, 0.2, *[0] * 19])
+    for rows in (450, 525, 800, 1500, 5000):
+        same = [judge([("a", "input", 0, known, rng.multinomial(rows, shares))])[0].verdict for _ in range(50)]
+        assert {*same} <= {"stable", "insufficient"}, rows
+        assert rows < 1500 or {*same} == {"stable"}
+        assert rows < 1500 or judge([("a", "input", 0, known, rng.multinomial(rows, moved))])[0].verdict == "drifted"
+    assert psi_smoothing(11, 450, 1_000_000) - psi_expected(11, 450, 1_000_000) < 0.1  # ten bins need no more rows for it
 
 
 def test_verdicts() -> None:

@@ -21,6 +21,7 @@ from mlobs.sketch.noise import (
     psi_expected,
     psi_noise,
     psi_pvalue,
+    psi_smoothing,
 )
 from mlobs.sketch.quantiles import Quantiles
 from mlobs.sketch.scores import Measured
@@ -59,6 +60,7 @@ __all__ = [
     "psi_expected",
     "psi_noise",
     "psi_pvalue",
+    "psi_smoothing",
     "unmasked",
     "wasserstein",
 ]

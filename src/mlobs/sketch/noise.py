@@ -60,6 +60,15 @@ def psi_expected(bins: int, n: float, m: float) -> float:
     return (bins - 1) * _spread(n, m)
 
 
+def psi_smoothing(bins: int, n: float, m: float) -> float:
+    """The PSI that Jeffreys' half alone makes at most, where all but one of the bins hold next to nothing.
+
+    Such a bin has a share of 1/2n here and of some 1/2m there: ln(m/n)/2n each. Beside a reference of millions that is more
+    than chi-squared expects, 1/n.
+    """
+    return (bins - 1) * math.log(m / n) / (2 * n) if 0 < n < m else 0.0
+
+
 def psi_pvalue(value: float, bins: int, n: float, m: float) -> float:
     """How probable a PSI of at least `value` is by chance (Wilson & Hilferty); NaN where nothing was counted."""
     freedom, spread = bins - 1, _spread(n, m)
@@ -105,8 +114,9 @@ def judge(
     """One verdict a feature, given (name, role, ordered bins, reference counts, current counts) of each.
 
     drifted, drifting: significant after Benjamini & Hochberg, and PSI less its expectation above `act`, `warn`.
-    insufficient: too few rows to tell; fewer than `minimum_count` are not even tested, and where only the reference
-    is too small, drift that shows all the same is reported, but nothing is called stable.
+    insufficient: too few rows to tell; fewer than `minimum_count`, or than it takes for smoothing alone to stay below `warn`,
+    are not even tested, and where only the reference is too small, drift that shows all the same is reported, but nothing
+    is called stable.
     """
     measured = [_measure(*feature, warn=warn) for feature in features]
     significant = benjamini_hochberg([tested for _, _, tested, _ in measured])
@@ -137,8 +147,10 @@ def _measure(
         pvalue=pvalue,
         verdict="insufficient",
     )
-    tested = pvalue if n >= minimum_count(bins, warn) else math.nan
-    return drift, distance - psi_expected(bins, n, m), tested, n >= minimum_count(bins, warn, m)
+    expected = psi_expected(bins, n, m)
+    plain = psi_smoothing(bins, n, m) - expected <= warn
+    tested = pvalue if plain and n >= minimum_count(bins, warn) else math.nan
+    return drift, distance - expected, tested, plain and n >= minimum_count(bins, warn, m)
 
 
 def _verdict(excess: float, *, alarm: bool, enough: bool, warn: float, act: float) -> Verdict:
