@@ -59,6 +59,7 @@ lookup.NAMED.update(
 
 lookup.TYPED.update(
     {
+        np.matrix: arrays.MATRIX,
         np.ndarray: arrays.ARRAY,
         np.void: arrays.RECORD,
         list: rows.LIST,
