@@ -156,6 +156,11 @@ def _split(batches: Iterator[Any], outputs: list[str], drop: list[str]) -> Itera
         if absent:
             raise ProfileError(f"there is no column {', '.join(absent)}. There are: {', '.join(map(str, frame))}.")
         inputs = frame.drop(columns=[*outputs, *drop])
+        if inputs.columns.empty:
+            raise ProfileError(
+                f"no input is left: {', '.join(map(str, frame))} are outputs or left out. "
+                "Name fewer with --outputs and --drop."
+            )
         yield (inputs, frame[outputs]) if outputs else inputs
 
 
