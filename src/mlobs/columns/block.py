@@ -36,13 +36,7 @@ class Block(NamedTuple):
     def ordered(self, names: tuple[str, ...] | None) -> Block:
         """The block with its columns in the order of ``names``, where it has these."""
         mine = self.names
-        if (
-            mine is None
-            or names is None
-            or mine == names
-            or sorted(mine) != sorted(names)
-            or len(set(mine)) < len(mine)
-        ):
+        if mine is None or names is None or mine == names or sorted(mine) != sorted(names):
             return self
         order = [mine.index(name) for name in names]
         if self.matrix is not None:

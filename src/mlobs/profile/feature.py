@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 import numpy as np
 
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from mlobs.sketch import Found
 
 Role = Literal["input", "output"]
+LARGEST: Final = 2**63 - 1  # what a count, and their sum, may be
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,6 +46,8 @@ class Feature:
             raise ValueError(f"{self.name!r} is {self.kind}, and its bins are {type(self.partition).__name__}")
         if counts.shape != (self.partition.size,) or (counts < 0).any():
             raise ValueError(f"{self.name!r} needs {self.partition.size} counts from 0 up, got {counts.tolist()}")
+        if sum(counts.tolist()) > LARGEST:
+            raise ValueError(f"the counts of {self.name!r} are more than can be added up")
         counts.setflags(write=False)
         object.__setattr__(self, "counts", counts)
 
