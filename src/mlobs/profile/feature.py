@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 import numpy as np
 
 from mlobs.profile.kind import KINDS, Kind
-from mlobs.sketch import Categories, Cuts, count_values, instants, lengths
+from mlobs.sketch import Categories, Cuts, count_values, instants, lengths, numbers
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -80,10 +80,16 @@ class Feature:
         if isinstance(self.partition, Categories):
             return self.partition.count(values, into)
         if self.kind in ("text", "datetime"):
-            column, bad = (lengths if self.kind == "text" else instants)(values)
+            column, bad = self.measured(values)
             found = self.partition.count(column, into)
             return found._replace(missing=found.missing - bad, type=bad) if bad else found
         return count_values(values, self.partition, into)
+
+    def measured(self, values: Sequence[object] | NDArray[Any]) -> tuple[NDArray[np.float64], int]:
+        """Raw values, shape (n,), as the numbers that `Cuts` count, and how many have none."""
+        if self.kind == "text":
+            return lengths(values)
+        return instants(values) if self.kind == "datetime" else numbers(values)
 
     def _content(self) -> tuple[object, ...]:
         part = self.partition

@@ -66,7 +66,7 @@ class Profile:
         kinds: columns' kinds, where they are not those of the data: numeric, integer, boolean, categorical, text
             (counted by length), datetime. What does not fit a kind is counted as missing.
         bins: how many bins of equal share to aim at, from 1 to 20.
-        like: count in another profile's bins, so that the two can be merged.
+        like: count in another profile's bins, so that the two can be merged. Range and categories are the data's own.
         model, version: whose profile it is, as texts.
 
         Inferred are: boolean, integer, numeric and datetime from dtypes and types; strings are categorical, or text
@@ -163,7 +163,10 @@ def _merge(mine: Feature, theirs: Feature) -> Feature:
         )
     joined = mine.partition
     if isinstance(one, Cuts) and isinstance(other, Cuts):
-        joined = make_cuts(mine.kind, one.edges, min(one.low, other.low), max(one.high, other.high))
+        sides = ((one, mine.counts), (other, theirs.counts))
+        met = [part for part, counts in sides if counts[:-1].any()] or [one]  # where nothing is, there is no range
+        low, high = min(part.low for part in met), max(part.high for part in met)
+        joined = make_cuts(mine.kind, one.edges, low, high)
     elif isinstance(one, Categories) and isinstance(other, Categories):
         joined = Categories(one.names, one.known | other.known)
     return replace(mine, partition=joined, counts=np.add(mine.counts, theirs.counts))
