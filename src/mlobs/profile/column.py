@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from mlobs.profile.kind import Kind
     from mlobs.sketch import Cuts
 
-WORDS: Final = 200  # a string column of more different values than this, most of them unique, is text
+WORDS: Final = 200  # a string column of more different values than this, and than half of all, is text
 
 
 class Column:

@@ -70,7 +70,7 @@ class Profile:
         model, version: whose profile it is, as texts.
 
         Inferred are: boolean, integer, numeric and datetime from dtypes and types; strings are categorical, or text
-        where more than 200 differ and more than half of them are unique; a column without a single value is numeric.
+        where the different ones are more than 200 and more than half of all; a column without a value is numeric.
         Up to 65,536 different values bins are exact quantiles, beyond within 0.1%; counts are exact always.
         Raises ProfileError for data that makes no profile, UnreadableError for a container mlobs does not read.
         """
