@@ -122,6 +122,7 @@ NAMED: dict[str, Callable[[pd.DataFrame], Any]] = {
     "mappings": lambda frame: [types.MappingProxyType(row) for row in frame.to_dict("records")],
     "columns": lambda frame: {name: frame[name].tolist() for name in frame},
     "columns of arrays": columns_of,
+    "columns of a matrix": lambda frame: {name: frame[[name]].to_numpy().view(np.matrix) for name in frame},
     "columns of series": lambda frame: {name: frame[name] for name in frame},
     "columns of polars": lambda frame: {name: polars(frame)[name] for name in frame},
     "columns of arrow": lambda frame: {name: arrow(frame)[name] for name in frame},
@@ -153,6 +154,8 @@ NAMED: dict[str, Callable[[pd.DataFrame], Any]] = {
 UNNAMED: dict[str, Callable[[Any], Any]] = {
     "array": lambda rows: rows,
     "masked": np.ma.array,
+    "matrix": lambda rows: rows.view(np.matrix),
+    "a matrix in a list": lambda rows: [rows.view(np.matrix)],
     "lists": lambda rows: rows.tolist(),
     "tuples": lambda rows: [tuple(row) for row in rows.tolist()],
     "arrays": list,

@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 
 from mlobs.errors import ProfileError, UnreadableError
 from mlobs.profile import Feature, Profile
-from mlobs.sketch import Categories, Cuts, Quantiles
+from mlobs.profile.column import Column
+from mlobs.sketch import Categories, Cuts, Quantiles, Tally
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -160,6 +161,18 @@ def test_inference(values: Any, kind: str) -> None:
     containers = [pd.DataFrame({"x": pd.Series(values, dtype=object) if isinstance(values, list) else values})]
     for data in (*containers, *([{"x": values}] if isinstance(values, list) else [])):
         assert kinds(Profile.build(data)) == {"x": kind}
+
+
+@pytest.mark.parametrize("size", [50, 200, 1000])
+def test_text_is_told_from_all_of_the_column(size: int) -> None:
+    """Ids that are more than are kept, yet come again, are categories however they are split; others are text."""
+    again = [f"user {number}" for number in np.random.default_rng(0).integers(0, 300, size=1000)]
+    for values, kind in ((again, "categorical"), ([f"user {number}" for number in range(1000)], "text")):
+        column = Column("id", "input", None, 2048)
+        column.tally = Tally(100)
+        for start in range(0, 1000, size):
+            column.add(values[start : start + size], None, None)
+        assert column.feature(10).kind == kind
 
 
 def test_what_the_caller_says_holds() -> None:

@@ -82,8 +82,13 @@ def test_kinds(tmp_path: Path) -> None:
         ("data.csv.gz", b"a\n1\n", [], "gzip"),
         ("data.parquet", b"PAR1 and then nothing", [], "cannot be read"),
         ("data.csv", b"a\n1\n", ["--drop", "b"], "there is no column b. There are: a"),
+        ("data.csv", b"a,b\n9,1,2\n9,3,4\n", [], "more fields than its header has names. Name every column"),
+        ("data.csv", b"a;b\n1,5;2,5\n", [], "more fields than its header"),
+        ("data.csv", b"a,b\n1,2\n3,4,5\n", [], "cannot be read"),
+        ("data.csv", b"a,b\n1,2\n", ["--outputs", "a", "--drop", "b"], "no input is left: a, b are outputs"),
         ("data.csv", b"a\n1\n", ["--kinds", "a=colour"], "choose one of"),
         ("data.csv", b"a\n1\n", ["--bins", "99"], "from 1 to 20"),
+        ("data.csv", b"a\n1\n", ["--model", ""], "model='' cannot be"),
     ],
 )
 def test_bad_input(

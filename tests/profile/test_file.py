@@ -138,6 +138,17 @@ def edited(change: Callable[[dict[str, Any]], object]) -> Callable[[str], str]:
         (edited(lambda document: document["inputs"][0].update(edges=["a", "b", "c"])), "damaged"),
         (edited(lambda document: document["inputs"][0].update(kind="colour")), "must be one of"),
         (edited(lambda document: document["inputs"][1].update(names=[1])), "no strings"),
+        (edited(lambda document: document.update(rows=-5)), "'rows' cannot be -5"),
+        (edited(lambda document: document.update(rows=2**63)), "'rows' cannot be"),
+        (edited(lambda document: document.update(schema="mlobs.profile/" + "9" * 5000)), "does not say"),
+        (edited(lambda document: document["inputs"][0].update(low=True)), "'low' holds what is no number"),
+        (edited(lambda document: document["inputs"][0].update(high=[])), "'high' holds what is no number"),
+        (edited(lambda document: document["inputs"][0].update(edges=[0, True, 2])), "'edges' holds what is no number"),
+        (edited(lambda document: document["inputs"][0].update(counts=[2**62] * 5)), "more than can be added up"),
+        (
+            edited(lambda document: document["inputs"][0].update(edges=list(range(30)), counts=[1] * 32)),
+            "30 edges make more than 20 bins",
+        ),
     ],
 )
 def test_a_bad_file(profile: Profile, tmp_path: Path, damage: Callable[[str], str], reason: str) -> None:
@@ -148,6 +159,13 @@ def test_a_bad_file(profile: Profile, tmp_path: Path, damage: Callable[[str], st
         Profile.load(path)
     assert str(path) in str(caught.value)
     assert "Build it again" in str(caught.value) or "Try:" in str(caught.value)
+
+
+def test_a_byte_order_mark_is_no_damage(profile: Profile, tmp_path: Path) -> None:
+    """What an editor of Windows writes before the text does not belong to it."""
+    path = tmp_path / "reference.json"
+    path.write_text(profile.to_json(), encoding="utf-8-sig")
+    assert_same(Profile.load(path), profile)
 
 
 def test_no_text(tmp_path: Path) -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any
+import datetime as dt
+import pickle
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -12,7 +14,11 @@ from hypothesis import strategies as st
 
 from mlobs.errors import ProfileError
 from mlobs.profile import Profile
+from mlobs.profile.partitions import Partition, Sides
 from mlobs.sketch import Categories, Cuts
+
+if TYPE_CHECKING:
+    from mlobs.profile.kind import Kind
 
 
 def data(rows: int, seed: int) -> pd.DataFrame:
@@ -58,6 +64,65 @@ def test_ranges_and_known_categories_grow() -> None:
     assert isinstance(colour.partition, Categories)
     assert x.partition.high == 99.0
     assert colour.partition.known == {"green"}
+
+
+def parts(*values: Any, like: Profile) -> list[Profile]:
+    return [Profile.build({"x": part}, like=like) for part in values]
+
+
+def test_another_profiles_bins_and_a_range_of_ones_own() -> None:
+    """Counted in another profile's bins, the least and greatest number and the categories are those of the data."""
+    january = {"amount": list(range(100)), "plan": ["free"] * 60 + ["pro"] * 40}
+    february = {"amount": [*range(0, 200, 2)], "plan": ["team"] * 50 + ["pro"] * 46 + ["rare"] * 4}
+    first = Profile.build(january)
+    second = Profile.build(february, like=first)
+    amount, plan = second.inputs
+    assert isinstance(amount.partition, Cuts)
+    assert isinstance(plan.partition, Categories)
+    assert amount.partition == first.inputs[0].partition
+    assert (amount.partition.low, amount.partition.high) == (0.0, 198.0)
+    assert plan.partition.names == ("free", "pro")
+    assert plan.partition.known == {"team"}
+    amount, plan = first.merge(second).inputs
+    into = np.zeros(amount.partition.size, dtype=np.int64)
+    assert amount.count([150.0, 198.0], into).range == 0
+    assert amount.count([199.0], into).range == 1
+    assert plan.count(["team"], np.zeros(plan.partition.size, dtype=np.int64)).unseen == 0
+
+
+@given(st.lists(st.lists(st.floats() | st.none(), max_size=5), min_size=1, max_size=4))
+def test_any_parts_have_the_range_of_the_whole(values: list[list[float | None]]) -> None:
+    """Parts counted in one profile's bins and merged are the whole counted in them, empty and missing ones too."""
+    first = Profile.build({"x": [1.0, 2.0, 3.0]})
+    one, *others = parts(*values, like=first)
+    (whole,) = parts([value for part in values for value in part], like=first)
+    assert Profile.build(({"x": part} for part in values), like=first) == whole
+    merged = one.merge(*others)
+    assert merged.inputs[0].counts.tolist() == whole.inputs[0].counts.tolist()
+    if not any(value is not None and np.isinf(value) for part in values for value in part):
+        assert merged == whole
+
+
+def test_partitions_counted_in_other_bins_are_the_whole() -> None:
+    """What machines read of a frame and send adds up to the frame counted on one."""
+    first = Profile.build(data(50, 0))
+    like = (first.inputs, first.outputs)
+    frames = [data(rows, seed) for seed, rows in enumerate((40, 1, 30))]
+    whole = Sides.made({}, like)
+    for frame in frames:
+        sent = Partition(["x", "colour"], [], {}, like).read([frame])
+        whole.merge(pickle.loads(pickle.dumps(sent)))
+    assert whole.inputs.features(10) == Profile.build(pd.concat(frames), like=first).inputs
+
+
+def test_text_and_instants_have_ranges_too() -> None:
+    """Text's range is that of its lengths, a datetime's that of its instants, a boolean's that of both."""
+    data = {"note": ["a", "bbb"], "at": [dt.date(2024, 1, 2), dt.date(2024, 1, 3)], "flag": [True, True]}
+    more = {"note": ["dddddd"], "at": [dt.date(1970, 1, 2)], "flag": [True]}
+    kinds: dict[str, Kind] = {"note": "text"}
+    counted = Profile.build(more, like=Profile.build(data, kinds=kinds))
+    ranges = [(one.partition.low, one.partition.high) for one in counted.inputs if isinstance(one.partition, Cuts)]
+    assert ranges == [(6.0, 6.0), (86400.0, 86400.0), (0.0, 1.0)]
 
 
 def _high(profile: Profile) -> float:

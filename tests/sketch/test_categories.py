@@ -178,6 +178,16 @@ def test_memory_is_bounded() -> None:
     assert tally.distinct == 1002
 
 
+@given(st.lists(st.lists(st.integers(0, 60).map(str), max_size=30), max_size=6), st.integers(1, 40))
+def test_different_ones_are_counted_once(parts: list[list[str]], limit: int) -> None:
+    """However values are split, merged and folded, a category that comes again is none more."""
+    whole = tallied(*parts, limit=limit)
+    merged = Tally(limit)
+    for part in reversed(parts):
+        merged.merge(tallied(part, limit=limit))
+    assert whole.distinct == merged.distinct == len({value for part in parts for value in part})
+
+
 def test_arrays() -> None:
     """Arrays of any dtype count like the lists of their values."""
     categories = Categories(("1", "2", "True", "a"))

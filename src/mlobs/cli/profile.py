@@ -3,28 +3,18 @@
 from __future__ import annotations
 
 import argparse
-import importlib
 import sys
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any
 
-from mlobs.errors import MissingDependencyError, ProfileError
+from mlobs.errors import ProfileError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Iterator
 
-ROWS: Final = 65_536
-COMPRESSED: Final = {".gz": "gzip", ".bz2": "bz2", ".xz": "xz", ".zst": "zstd"}
-SEPARATORS: Final = {".csv": ",", ".tsv": "\t"}
-PARQUET: Final = (".parquet", ".pq")
-
-
-class Source(NamedTuple):
-    """A file as batches, each with the position in the file that it ends at; and the file's last position."""
-
-    batches: Iterator[tuple[Any, int]]
-    total: int
+    from mlobs.profile import Profile
+    from mlobs.profile.source import TextFoundError
 
 
 def add(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -53,25 +43,45 @@ def add(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None
 
 def run(arguments: argparse.Namespace) -> int:
     """Build and write the profile."""
-    from mlobs.profile import Profile
-
-    kinds = dict(arguments.kinds)
     if arguments.output.exists() and arguments.output.samefile(arguments.data):
         raise ProfileError(
             f"{arguments.output} is the data itself. Give the profile a name of its own: -o reference.json"
         )
-    source = _open(arguments.data, kinds)
-    with _progress(arguments.data.name, source.total) as advance:
-        profile = Profile.build(
-            _split(_told(arguments.data, source.batches, advance), arguments.outputs, arguments.drop),
-            kinds=kinds,
-            bins=arguments.bins,
-            model=arguments.model,
-            version=arguments.model_version,
-        )
+    profile = _build(arguments)
     profile.save(arguments.output)
     print(f"{arguments.output}: {profile!r}")
     return 0
+
+
+def _build(arguments: argparse.Namespace) -> Profile:
+    from mlobs.profile import Profile
+    from mlobs.profile.source import TextFoundError, source
+
+    kinds = dict(arguments.kinds)
+    text: list[str] = []
+    file = source(arguments.data, kinds)
+    with _progress(arguments.data.name, file.total) as advance:
+        while True:
+            try:
+                return Profile.build(
+                    _split(_told(file.batches, advance), arguments.outputs, arguments.drop),
+                    kinds=kinds,
+                    bins=arguments.bins,
+                    model=arguments.model,
+                    version=arguments.model_version,
+                )
+            except TextFoundError as found:
+                text += found.names
+                if found.rows:
+                    print(_late(found), file=sys.stderr)
+                file = source(arguments.data, kinds, text)
+
+
+def _late(found: TextFoundError) -> str:
+    return (
+        f"mlobs profile: {', '.join(found.names)}: text after {found.rows:,} rows without any, so all of it is read as "
+        f"text. Where it is none, say so: --kinds {found.names[0]}=numeric"
+    )
 
 
 def _names(text: str) -> list[str]:
@@ -85,68 +95,11 @@ def _kinds(text: str) -> list[tuple[str, str]]:
     return pairs
 
 
-# ── reading ─────────────────────────────────────────────────────────────────────────────────────────────────────────
-
-
-def _open(path: Path, kinds: Mapping[str, str]) -> Source:
-    suffixes = [suffix.lower() for suffix in path.suffixes]
-    compression = COMPRESSED.get(suffixes[-1]) if suffixes else None
-    suffix = suffixes[-2 if compression and len(suffixes) > 1 else -1] if suffixes else ""
-    if suffix not in (*PARQUET, *SEPARATORS):
-        raise ProfileError(f"{path} is of no kind this command reads. Give a .parquet, .csv or .tsv file.")
-    path.stat()  # an absent file is an absent file before it is anything else
-    pandas = _need("pandas")
-    if suffix in PARQUET:
-        return _open_parquet(path)
-    return Source(_read_csv(pandas, path, SEPARATORS[suffix], compression, kinds), path.stat().st_size)
-
-
-def _open_parquet(path: Path) -> Source:
-    parquet = _need("pyarrow.parquet")
-    try:
-        file = parquet.ParquetFile(path)
-    except ValueError as error:
-        raise _unreadable(path, error) from error
-
-    def batches() -> Iterator[tuple[Any, int]]:
-        done = 0
-        for batch in file.iter_batches(batch_size=ROWS):
-            done += batch.num_rows
-            yield batch.to_pandas(), done
-
-    return Source(batches(), file.metadata.num_rows)
-
-
-def _read_csv(
-    pandas: Any,  # noqa: ANN401 - the module
-    path: Path,
-    separator: str,
-    compression: str | None,
-    kinds: Mapping[str, str],
-) -> Iterator[tuple[Any, int]]:
-    numbers = [name for name, kind in kinds.items() if kind in ("numeric", "integer")]
-    strings = {name: "str" for name, kind in kinds.items() if kind in ("categorical", "text", "datetime")}
-    with path.open("rb") as file:
-        chunks = pandas.read_csv(
-            file, sep=separator, compression=compression, chunksize=ROWS, dtype=strings, low_memory=False
-        )
-        for chunk in chunks:
-            for name in numbers:
-                if name in chunk:  # what reads as no number is missing
-                    chunk[name] = pandas.to_numeric(chunk[name], errors="coerce")
-            yield chunk, file.tell()
-
-
-def _told(path: Path, batches: Iterator[tuple[Any, int]], advance: Callable[[int], None]) -> Iterator[Any]:
-    """The batches themselves; progress is told, and a damaged file is said to be one."""
-    try:
-        for batch, position in batches:
-            yield batch
-            advance(position)
-    except ProfileError:
-        raise
-    except ValueError as error:
-        raise _unreadable(path, error) from error
+def _told(batches: Iterator[tuple[Any, int]], advance: Callable[[int], None]) -> Iterator[Any]:
+    """The batches themselves; progress is told."""
+    for batch, position in batches:
+        yield batch
+        advance(position)
 
 
 def _split(batches: Iterator[Any], outputs: list[str], drop: list[str]) -> Iterator[Any]:
@@ -156,21 +109,12 @@ def _split(batches: Iterator[Any], outputs: list[str], drop: list[str]) -> Itera
         if absent:
             raise ProfileError(f"there is no column {', '.join(absent)}. There are: {', '.join(map(str, frame))}.")
         inputs = frame.drop(columns=[*outputs, *drop])
+        if inputs.columns.empty:
+            raise ProfileError(
+                f"no input is left: {', '.join(map(str, frame))} are outputs or left out. "
+                "Name fewer with --outputs and --drop."
+            )
         yield (inputs, frame[outputs]) if outputs else inputs
-
-
-def _need(module: str) -> Any:  # noqa: ANN401 - a module
-    try:
-        return importlib.import_module(module)
-    except ImportError as error:
-        package = module.partition(".")[0]
-        raise MissingDependencyError(
-            f"mlobs profile reads this file with {package}, which is not installed. Try: pip install 'mlobs[profile]'"
-        ) from error
-
-
-def _unreadable(path: Path, error: Exception) -> ProfileError:
-    return ProfileError(f"{path} cannot be read: {str(error).rstrip('.')}. Is it whole, and what its name says?")
 
 
 # ── progress ────────────────────────────────────────────────────────────────────────────────────────────────────────

@@ -213,6 +213,14 @@ def _values_like(value: Any, step: int) -> Array:  # noqa: ANN401 - anything wit
     return values(_array(value), step)
 
 
+def _keep_matrix(matrix: Array) -> object:
+    return keep(np.asarray(matrix))
+
+
+def _part_matrix(matrix: Array, step: int) -> Array:
+    return part(np.asarray(matrix), step)
+
+
 def _keep_record(value: np.void) -> object:
     return np.array(value).copy()  # a record is a view into its array, and so is an array of it
 
@@ -228,6 +236,8 @@ def _shape_record(value: np.void) -> tuple[int, int]:
 
 ARRAY: Final = Kind(keep, shape, part, blocks, rows, values)
 ARRAY_LIKE: Final = Kind(_keep_like, _shape_like, _part_like, blocks, rows, _values_like)
+# What is kept is a plain array: a column of a matrix, of `todense()` say, would be a matrix again.
+MATRIX: Final = Kind(_keep_matrix, shape, _part_matrix, blocks, rows, _part_matrix)
 RECORD: Final = Kind(_keep_record, _shape_record, _part_record, blocks, rows)
 
 

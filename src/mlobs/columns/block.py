@@ -33,6 +33,16 @@ class Block(NamedTuple):
         """The values of one column, length ``rows``."""
         return self.columns[index] if self.matrix is None else self.matrix[:, index]
 
+    def ordered(self, names: tuple[str, ...] | None) -> Block:
+        """The block with its columns in the order of ``names``, where it has these."""
+        mine = self.names
+        if mine is None or names is None or mine == names or sorted(mine) != sorted(names):
+            return self
+        order = [mine.index(name) for name in names]
+        if self.matrix is not None:
+            return self._replace(names=names, matrix=self.matrix[:, order])
+        return self._replace(names=names, columns=[self.columns[index] for index in order])
+
 
 class Joined(Sequence["Sequence[Any] | NDArray[Any]"]):
     """The columns of several blocks below each other, each joined when it is asked for."""

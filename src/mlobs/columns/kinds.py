@@ -59,6 +59,7 @@ lookup.NAMED.update(
 
 lookup.TYPED.update(
     {
+        np.matrix: arrays.MATRIX,
         np.ndarray: arrays.ARRAY,
         np.void: arrays.RECORD,
         list: rows.LIST,
@@ -94,6 +95,7 @@ def read(value: object, *, features: int | None = None) -> Block:
     found = list(kind_of(type(kept)).blocks([kept], features))
     if not found:
         return Block(0, (), [])
+    found = [block.ordered(found[0].names) for block in found]
     if len(found) > 1 and len({(block.names, block.width) for block in found}) > 1:
         widths = sorted({block.width for block in found})
         message = (

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
+import numpy as np
+
+from mlobs.columns import is_container
 from mlobs.errors import ProfileError
 from mlobs.profile.kind import KINDS, Kind
 from mlobs.profile.partitions import Sides, engine_of, summed
@@ -33,6 +37,7 @@ def build(
 ) -> Built:
     """Read data and outputs once, batch after batch. Raises ProfileError and UnreadableError."""
     _check(kinds, bins, told=like is not None)
+    _check_data(data)
     if engine_of(data) is not None:
         sides = summed(data, outputs, kinds, like)
     else:
@@ -44,7 +49,7 @@ def build(
         raise ProfileError("there are no rows to build a profile from. Give the data the model learned from.")
     if outs.rows != ins.rows and outs.names:
         raise ProfileError(f"{ins.rows} rows of inputs come with {outs.rows} outputs. Give outputs with every batch.")
-    unknown = sorted(set(kinds) - {*ins.names, *outs.names})
+    unknown = [name for name in kinds if name not in {*ins.names, *outs.names}]
     if unknown:
         raise ProfileError(
             f"kinds= names columns that are not there: {unknown}. There are {[*ins.names, *outs.names]}."
@@ -53,13 +58,25 @@ def build(
 
 
 def _check(kinds: Mapping[str, Kind], bins: int, *, told: bool) -> None:
-    if not 1 <= bins <= MOST:
-        raise ProfileError(f"bins={bins!r} cannot be: choose from 1 to {MOST}; 10 is usual.")
+    if type(bins) is bool or not isinstance(bins, (int, np.integer)) or not 1 <= bins <= MOST:
+        raise ProfileError(f"bins={bins!r} cannot be: choose a whole number from 1 to {MOST}; 10 is usual.")
+    if not isinstance(kinds, Mapping):
+        raise ProfileError(
+            f"kinds= is a {type(kinds).__name__}, and kinds go by column. Give a dict: kinds={{'age': 'integer'}}."
+        )
     if told and kinds:
         raise ProfileError("like= settles the kinds of all columns. Leave kinds= out.")
     for name, kind in kinds.items():
         if kind not in KINDS:
             raise ProfileError(f"kinds={{{name!r}: {kind!r}}} cannot be: choose one of {', '.join(KINDS)}.")
+
+
+def _check_data(data: object) -> None:
+    if isinstance(data, (str, bytes, os.PathLike)):
+        raise ProfileError(
+            f"a {type(data).__name__} is no data, and mlobs.Profile.build reads no files. Give what the file holds, or "
+            "try: mlobs profile training.csv -o reference.json"
+        )
 
 
 def _pairs(data: Any, outputs: Any) -> Iterator[tuple[Any, Any]]:  # noqa: ANN401 - any container mlobs reads
@@ -68,7 +85,7 @@ def _pairs(data: Any, outputs: Any) -> Iterator[tuple[Any, Any]]:  # noqa: ANN40
         yield data, outputs
     elif outputs is None:
         for batch in data:
-            yield batch if isinstance(batch, tuple) and len(batch) == 2 else (batch, None)
+            yield _pair(batch)
     elif isinstance(outputs, Iterator):
         for batch in data:
             answers = next(outputs, _END)
@@ -82,3 +99,17 @@ def _pairs(data: Any, outputs: Any) -> Iterator[tuple[Any, Any]]:  # noqa: ANN40
             "data comes in batches and outputs in one piece. "
             "Let the batches be pairs (inputs, outputs), or give an iterator of outputs."
         )
+
+
+def _pair(batch: Any) -> tuple[Any, Any]:  # noqa: ANN401 - any container mlobs reads
+    """A batch's inputs, and its outputs where it is a tuple of both; a named tuple is a row."""
+    if type(batch) is not tuple or len(batch) != 2:
+        return batch, None
+    if not any(map(is_container, batch)):
+        types = " and ".join(type(item).__name__ for item in batch)
+        raise ProfileError(
+            f"data comes in tuples of two, which are pairs (inputs, outputs), and here both are single values: {types}. "
+            "Let rows be dicts or named tuples."
+        )
+    inputs, outputs = batch
+    return inputs, outputs

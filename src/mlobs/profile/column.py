@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
@@ -10,7 +11,7 @@ import numpy as np
 from mlobs.errors import ProfileError
 from mlobs.profile import kind as kinds
 from mlobs.profile.feature import Feature, make_cuts
-from mlobs.sketch import Quantiles, Tally, instants, lengths, numbers
+from mlobs.sketch import Categories, Quantiles, Tally, instants, lengths, numbers
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -19,8 +20,9 @@ if TYPE_CHECKING:
 
     from mlobs.profile.feature import Role
     from mlobs.profile.kind import Kind
+    from mlobs.sketch import Cuts
 
-WORDS: Final = 200  # a string column of more different values than this, most of them unique, is text
+WORDS: Final = 200  # a string column of more different values than this, and than half of all, is text
 
 
 class Column:
@@ -105,22 +107,44 @@ class Column:
 
 
 class Recount:
-    """A column counted in the bins of another profile's."""
+    """A column counted in the bins of another profile's; the range and the known categories are its own."""
 
     def __init__(self, like: Feature) -> None:
         self.like = like
         self.counts: NDArray[np.int64] = np.zeros(like.partition.size, dtype=np.int64)
+        self.low = math.inf
+        self.high = -math.inf
+        self.tally = Tally()
 
     def add(self, values: Sequence[Any] | NDArray[Any], hint: Kind | None, dtype: str | None) -> None:
         """Add a batch's values, shape (n,); what they are is the other profile's to say."""
         del hint, dtype
-        self.like.count(values, self.counts)
+        if isinstance(self.like.partition, Categories):
+            self.like.count(values, self.counts)
+            self.tally.add(values)
+            return
+        column = self.like.measured(values)[0]
+        self.like.partition.count(column, self.counts)
+        finite = column[np.isfinite(column)]
+        if len(finite):
+            self.low = min(self.low, float(finite.min()) + 0.0)  # 0.0, were it -0.0
+            self.high = max(self.high, float(finite.max()) + 0.0)
 
     def merge(self, other: Any) -> None:  # noqa: ANN401 - a Recount
         """What another part of the column holds."""
         self.counts += other.counts
+        self.low = min(self.low, other.low)
+        self.high = max(self.high, other.high)
+        self.tally.merge(other.tally)
 
     def feature(self, bins: int) -> Feature:
-        """The finished column."""
+        """The finished column. Without a finite value no range is known."""
         del bins
-        return replace(self.like, counts=self.counts)
+        part: Cuts | Categories = self.like.partition
+        if isinstance(part, Categories):
+            part = Categories(part.names, self.tally.categories(named=0).known)
+        elif self.low <= self.high:
+            part = make_cuts(self.like.kind, part.edges, self.low, self.high)
+        else:
+            part = make_cuts(self.like.kind, part.edges, -math.inf, math.inf)
+        return replace(self.like, partition=part, counts=self.counts)

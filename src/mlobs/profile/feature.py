@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import datetime as dt
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 import numpy as np
 
 from mlobs.profile.kind import KINDS, Kind
-from mlobs.sketch import Categories, Cuts, count_values, instants, lengths
+from mlobs.sketch import Categories, Cuts, count_values, instants, lengths, numbers
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from mlobs.sketch import Found
 
 Role = Literal["input", "output"]
+LARGEST: Final = 2**63 - 1  # what a count, and their sum, may be
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,6 +46,8 @@ class Feature:
             raise ValueError(f"{self.name!r} is {self.kind}, and its bins are {type(self.partition).__name__}")
         if counts.shape != (self.partition.size,) or (counts < 0).any():
             raise ValueError(f"{self.name!r} needs {self.partition.size} counts from 0 up, got {counts.tolist()}")
+        if sum(counts.tolist()) > LARGEST:
+            raise ValueError(f"the counts of {self.name!r} are more than can be added up")
         counts.setflags(write=False)
         object.__setattr__(self, "counts", counts)
 
@@ -77,10 +80,16 @@ class Feature:
         if isinstance(self.partition, Categories):
             return self.partition.count(values, into)
         if self.kind in ("text", "datetime"):
-            column, bad = (lengths if self.kind == "text" else instants)(values)
+            column, bad = self.measured(values)
             found = self.partition.count(column, into)
             return found._replace(missing=found.missing - bad, type=bad) if bad else found
         return count_values(values, self.partition, into)
+
+    def measured(self, values: Sequence[object] | NDArray[Any]) -> tuple[NDArray[np.float64], int]:
+        """Raw values, shape (n,), as the numbers that `Cuts` count, and how many have none."""
+        if self.kind == "text":
+            return lengths(values)
+        return instants(values) if self.kind == "datetime" else numbers(values)
 
     def _content(self) -> tuple[object, ...]:
         part = self.partition

@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, NoReturn
 
 from mlobs.errors import ProfileError
-from mlobs.profile.feature import Feature, make_cuts
+from mlobs.profile.build import MOST
+from mlobs.profile.feature import LARGEST, Feature, make_cuts
 from mlobs.sketch import Categories, Cuts
 
 if TYPE_CHECKING:
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 
 FORMAT: Final = "mlobs.profile"
 VERSION: Final = 1
+DIGITS: Final = 9  # of a version
 CURE: Final = "Build it again with mlobs.Profile.build(...) or `mlobs profile`."
 
 
@@ -50,12 +52,13 @@ def dump(content: Content) -> str:
 def parse(text: str, where: str) -> Content:
     """The content of a file's text; `where` names it in the ProfileError about a bad one."""
     try:
-        document = json.loads(text, parse_constant=_refuse)
+        # an editor may have put a byte order mark before it
+        document = json.loads(text[1:] if text[:1] == "\ufeff" else text, parse_constant=_refuse)
     except (ValueError, RecursionError) as error:
         raise ProfileError(f"{where} is damaged, or no mlobs profile: {error}. {CURE}") from error
     schema = document.get("schema") if isinstance(document, dict) else None
     name, _, version = schema.partition("/") if isinstance(schema, str) else ("", "", "")
-    if name != FORMAT or not version.isdecimal():
+    if name != FORMAT or not version.isdecimal() or len(version) > DIGITS:
         raise ProfileError(f'{where} is no mlobs profile: it does not say "schema": "{FORMAT}/{VERSION}". {CURE}')
     if int(version) > VERSION:
         raise ProfileError(
@@ -150,7 +153,10 @@ def _content(document: dict[str, Any]) -> Content:
         if len({feature.name for feature in features}) < len(features):
             raise ValueError("a column is there twice")
     texts = [document[key] if document[key] is None else _typed(document, key, str) for key in ("model", "version")]
-    return Content(inputs, outputs, _typed(document, "rows", int), _typed(document, "created", str), *texts)
+    rows = _typed(document, "rows", int)
+    if not 0 <= rows <= LARGEST:
+        raise ValueError(f"'rows' cannot be {rows}")
+    return Content(inputs, outputs, rows, _typed(document, "created", str), *texts)
 
 
 def _feature(entry: dict[str, Any], role: Role) -> Feature:
@@ -162,8 +168,11 @@ def _feature(entry: dict[str, Any], role: Role) -> Feature:
             raise TypeError("categories are no strings")
         partition = Categories(tuple(names), frozenset(known))
     else:
-        low, high = (entry[key] if entry[key] is not None else math.inf for key in ("low", "high"))
-        partition = make_cuts(kind, _typed(entry, "edges", list), -low if low == math.inf else low, high)
+        low, high = (None if entry[key] is None else _number(entry[key], key) for key in ("low", "high"))
+        edges = [_number(edge, "edges") for edge in _typed(entry, "edges", list)]
+        if len(edges) >= MOST:
+            raise ValueError(f"{len(edges)} edges make more than {MOST} bins")
+        partition = make_cuts(kind, edges, -math.inf if low is None else low, math.inf if high is None else high)
     counts = _typed(entry, "counts", list)
     if not all(type(count) is int for count in counts):
         raise TypeError("counts are no whole numbers")
@@ -175,6 +184,12 @@ def _typed(entry: dict[str, Any], key: str, wanted: type) -> Any:  # noqa: ANN40
     if type(value) is not wanted:
         raise TypeError(f"{key!r} is no {wanted.__name__}")
     return value
+
+
+def _number(value: Any, key: str) -> float:  # noqa: ANN401 - any JSON value
+    if type(value) not in (int, float):
+        raise TypeError(f"{key!r} holds what is no number")
+    return float(value)
 
 
 def _refuse(constant: str) -> NoReturn:

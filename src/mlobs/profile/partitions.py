@@ -57,7 +57,7 @@ class Sides(NamedTuple):
 
 
 def _names(answers: object) -> bool:
-    return isinstance(answers, list) and all(isinstance(one, str) for one in answers)
+    return isinstance(answers, str) or (isinstance(answers, list) and all(isinstance(one, str) for one in answers))
 
 
 def engine_of(data: object) -> str | None:

@@ -60,19 +60,24 @@ class Profile:
             such batches. A one-dimensional array, list or series is one column. A DataFrame of Spark or Dask is read
             where its partitions lie; mlobs has to be installed there.
         outputs: what the model answered to these rows, likewise; where data is an iterator, an iterator too, unless
-            the batches are tuples (inputs, outputs). One column without a name is `prediction`, several are
-            `score_0`, `score_1`, … Of a frame of Spark or Dask, the names of its columns that are outputs.
+            the batches are tuples (inputs, outputs); a named tuple is a row. One column without a name is
+            `prediction`, several are `score_0`, `score_1`, … Of a frame of Spark or Dask, the names of its columns
+            that are outputs.
         kinds: columns' kinds, where they are not those of the data: numeric, integer, boolean, categorical, text
             (counted by length), datetime. What does not fit a kind is counted as missing.
         bins: how many bins of equal share to aim at, from 1 to 20.
-        like: count in another profile's bins, so that the two can be merged.
+        like: count in another profile's bins, so that the two can be merged. Range and categories are the data's own.
+        model, version: whose profile it is, as texts.
 
         Inferred are: boolean, integer, numeric and datetime from dtypes and types; strings are categorical, or text
-        where more than 200 differ and more than half of them are unique; a column without a single value is numeric.
+        where the different ones are more than 200 and more than half of all; a column without a value is numeric.
         Up to 65,536 different values bins are exact quantiles, beyond within 0.1%; counts are exact always.
         Raises ProfileError for data that makes no profile, UnreadableError for a container mlobs does not read.
         """
-        made = build(data, outputs, kinds or {}, bins, (like.inputs, like.outputs) if like else None)
+        _check(model, version)
+        given = None if like is None else _profile("like=", like)
+        told = {} if kinds is None else kinds
+        made = build(data, outputs, told, bins, (given.inputs, given.outputs) if given else None)
         return cls(*made, _text(clock()), model, version)
 
     @classmethod
@@ -102,6 +107,7 @@ class Profile:
         """One profile of all rows; bins have to be the same, see `build(like=...)`. Raises ProfileError."""
         merged = self
         for other in others:
+            _profile("what is to be merged", other)
             inputs = _merge_all(merged.inputs, other.inputs)
             outputs = _merge_all(merged.outputs, other.outputs)
             created = max(merged.created, other.created)
@@ -123,6 +129,21 @@ class Profile:
         return file.Content(self.inputs, self.outputs, self.rows, self.created, self.model, self.version)
 
 
+def _check(model: object, version: object) -> None:
+    for name, value in (("model", model), ("version", version)):
+        if value is not None and (not isinstance(value, str) or not value):
+            raise ProfileError(f"{name}={value!r} cannot be: give a text that is not empty.")
+
+
+def _profile(what: str, given: object) -> Profile:
+    if not isinstance(given, Profile):
+        raise ProfileError(
+            f"{what} is a {type(given).__name__}: expected a mlobs.Profile. "
+            "Read one that was saved: mlobs.Profile.load('reference.json')."
+        )
+    return given
+
+
 def _merge_all(mine: tuple[Feature, ...], theirs: tuple[Feature, ...]) -> tuple[Feature, ...]:
     found = {feature.name: feature for feature in theirs}
     if {feature.name for feature in mine} != set(found):
@@ -142,7 +163,10 @@ def _merge(mine: Feature, theirs: Feature) -> Feature:
         )
     joined = mine.partition
     if isinstance(one, Cuts) and isinstance(other, Cuts):
-        joined = make_cuts(mine.kind, one.edges, min(one.low, other.low), max(one.high, other.high))
+        sides = ((one, mine.counts), (other, theirs.counts))
+        met = [part for part, counts in sides if counts[:-1].any()] or [one]  # where nothing is, there is no range
+        low, high = min(part.low for part in met), max(part.high for part in met)
+        joined = make_cuts(mine.kind, one.edges, low, high)
     elif isinstance(one, Categories) and isinstance(other, Categories):
         joined = Categories(one.names, one.known | other.known)
     return replace(mine, partition=joined, counts=np.add(mine.counts, theirs.counts))

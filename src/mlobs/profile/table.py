@@ -63,7 +63,7 @@ class Table:
         alone = _is_column(part)
         unknown = 0 if self.role == "output" else None  # as in a call
         block = read(_unlabelled(part) if alone else part, features=1 if alone else unknown)
-        if not block.width and not block.rows:
+        if not block.width and (not block.rows or not self._columns):
             return 0
         names = self._names(block, alone=alone)
         dtypes = _dtypes(part, block.width)
@@ -105,7 +105,7 @@ class Table:
 
 def _parts(batch: Any) -> Iterator[Any]:  # noqa: ANN401 - any container mlobs reads
     """The batch in slices of at most `ROWS` rows, where it can be sliced without being copied."""
-    if hasattr(batch, "tocsr"):  # sparse: its columns are made one at a time
+    if hasattr(batch, "tocsr") or not hasattr(type(batch), "__len__"):  # sparse: its columns are made one at a time
         yield batch
         return
     slices = hasattr(batch, "slice")  # polars, arrow
@@ -124,7 +124,7 @@ def _is_column(part: Any) -> bool:  # noqa: ANN401 - any container mlobs reads
         return not is_container(first)
     if getattr(getattr(part, "dtype", None), "names", None):
         return False  # records are rows
-    column = hasattr(part, "slice") and not hasattr(part, "columns")  # of polars, of arrow
+    column = hasattr(part, "slice") and not hasattr(type(part), "columns")  # of polars, of arrow
     return column or getattr(part, "ndim", 0) == 1
 
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mlobs.sketch.bins import Found
+from mlobs.sketch.distinct import Distinct
 from mlobs.sketch.values import is_missing, plain_list, unmasked
 
 if TYPE_CHECKING:
@@ -106,7 +107,7 @@ class Tally:
         self.missing = 0
         self.bad = 0
         self.overflow = 0
-        self._folded = 0
+        self._met: Distinct | None = None  # once there were too many: all but those in `counts`, which may be in it
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Tally):
@@ -123,17 +124,28 @@ class Tally:
 
     @property
     def distinct(self) -> int:
-        """How many different categories were met; beyond the bound the folded ones may be counted again."""
-        return len(self.counts) + self._folded
+        """How many different categories were met: exact up to the bound, beyond within a few percent.
+
+        It depends on what was added, not on its order or parts: more than the bound are folded in any.
+        """
+        if self._met is None:
+            return len(self.counts)
+        met = Distinct()
+        met.merge(self._met)
+        met.add(self.counts)
+        return met.count
 
     def add(self, values: Values) -> None:
         """Count raw values, shape (n,)."""
         counts, missing, bad = tally_up(values)
-        self._fold(counts, missing, bad, 0, 0)
+        self._fold(counts, missing, bad, 0)
 
     def merge(self, other: Tally) -> None:
         """Add another tally to this one."""
-        self._fold(other.counts, other.missing, other.bad, other.overflow, other._folded)
+        if other._met is not None:
+            self._met = self._met or Distinct()
+            self._met.merge(other._met)
+        self._fold(other.counts, other.missing, other.bad, other.overflow)
 
     def categories(self, named: int = NAMED, private: int = PRIVATE) -> Categories:
         """The bins for this reference: the most frequent are named, ties in order of the name.
@@ -154,14 +166,14 @@ class Tally:
         into[-1] += self.missing + self.bad
         return into
 
-    def _fold(self, counts: Counter[str], missing: int, bad: int, overflow: int, folded: int) -> None:
+    def _fold(self, counts: Counter[str], missing: int, bad: int, overflow: int) -> None:
         self.counts.update(counts)
         self.missing += missing
         self.bad += bad
         self.overflow += overflow
-        self._folded += folded
         if len(self.counts) > self.limit:
-            self._folded += len(self.counts) - self.limit // 2
+            self._met = self._met or Distinct()
+            self._met.add(self.counts)
             kept = Counter(dict(self.counts.most_common(self.limit // 2)))
             self.overflow += self.counts.total() - kept.total()
             self.counts = kept
