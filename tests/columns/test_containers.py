@@ -667,3 +667,14 @@ def test_one_long_text_takes_its_own_room_only(of: Callable[[str], object], tele
         tracemalloc.stop()
     assert telemetry.total("mlobs.prediction.rows") >= 300
     assert peak < 50e6
+
+
+@pytest.mark.skipif(not hasattr(pl, "Int128"), reason="this polars has no integers of 128 bits")
+def test_a_column_that_numpy_has_no_room_for_keeps_no_other(telemetry: Telemetry) -> None:
+    """Integers of 128 bits in a large polars frame are read one by one, and the other columns as ever."""
+    reference = mlobs.Profile.build({"x": list(range(100)), "y": list(range(100))})
+    frame = pl.DataFrame({"x": range(600), "y": pl.Series([5] * 600, dtype=pl.Int128)})
+    mlobs.observe(model="m", reference=reference)(lambda x: None)(frame)
+    for feature in "xy":
+        assert telemetry.total("mlobs.feature.observations", feature=feature) == 600
+    assert telemetry.total("mlobs.sdk.dropped") == 0

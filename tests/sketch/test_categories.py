@@ -16,6 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mlobs.sketch import Categories, Found, Tally
+from mlobs.sketch.categories import category
 
 VALUE = st.one_of(st.none(), st.booleans(), st.integers(-2, 2), st.floats(), st.text(max_size=2), st.just(pd.NA))
 VALUES = st.lists(VALUE, max_size=40)
@@ -204,3 +205,11 @@ def test_many_values_are_counted_by_their_distinct_ones() -> None:
     """A long list comes out like a plain Counter says."""
     values = np.random.default_rng(0).choice(["a", "b", "c"], size=10_000).tolist()
     assert counted(Categories(("a", "b", "c")), values)[0][:3] == [Counter(values)[name] for name in "abc"]
+
+
+def test_an_instant_has_one_name_whatever_holds_it() -> None:
+    """numpy's datetimes, of any unit, pandas' and Python's are one category."""
+    instant = dt.datetime(2024, 1, 1, 12)
+    names = {category(np.datetime64(instant, unit)) for unit in ("s", "ms", "us", "ns")}
+    assert names == {category(instant), category(pd.Timestamp(instant))} == {"2024-01-01 12:00:00"}
+    assert category(np.datetime64("2024-01-01")) == category(dt.date(2024, 1, 1)) == "2024-01-01"

@@ -107,7 +107,9 @@ def test_rare_bins_of_a_large_reference_are_no_drift(reference: int) -> None:
         assert {*same} <= {"stable", "insufficient"}, rows
         assert rows < 1500 or {*same} == {"stable"}
         assert rows < 1500 or judge([("a", "input", 0, known, rng.multinomial(rows, moved))])[0].verdict == "drifted"
-    assert psi_smoothing(11, 450, 1_000_000) - psi_expected(11, 450, 1_000_000) < 0.1  # ten bins need no more rows for it
+    assert (
+        psi_smoothing(11, 450, 1_000_000) - psi_expected(11, 450, 1_000_000) < 0.1
+    )  # ten bins need no more rows for it
 
 
 def test_verdicts() -> None:

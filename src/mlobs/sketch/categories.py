@@ -198,11 +198,13 @@ def tally_up(values: Values) -> tuple[Counter[str], int, int]:
 
 
 def category(value: Any) -> str:  # noqa: ANN401 - any value there is
-    """The name of a category: a string as it is, `1` for 1, 1.0 and Decimal(1), else its text."""
+    """The name of a category: a string as it is, `1` for 1, 1.0 and Decimal(1), an instant as Python writes it, else its text."""
     if isinstance(value, str):
         return str.__str__(value)
     if isinstance(value, bytes):
         return value.decode(errors="replace")
+    if isinstance(value, np.datetime64):
+        return str(value.item() if np.datetime_data(value.dtype)[0] == "D" else value.astype("M8[us]").item())
     if isinstance(value, INEXACT):
         number: Any = value
         whole = int(number) if abs(number) < EXACT else None
