@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import numpy as np
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
+
+_WHOLE: Final = (int, np.integer, np.bool_)
 
 
 class Block(NamedTuple):
@@ -16,13 +18,15 @@ class Block(NamedTuple):
 
     ``names`` is None where columns are known by position only. A block whose columns are all numbers holds them in
     ``matrix`` (rows, columns), any numeric or boolean dtype, and leaves ``columns`` empty; any other block holds one
-    sequence of length ``rows`` a column.
+    sequence of length ``rows`` a column. ``source`` are the rows of a matrix whose whole numbers may have become
+    fractions beside others.
     """
 
     rows: int
     names: tuple[str, ...] | None
     columns: Sequence[Sequence[Any] | NDArray[Any]]
     matrix: NDArray[np.generic] | None = None
+    source: Sequence[Sequence[Any]] | None = None
 
     @property
     def width(self) -> int:
@@ -32,6 +36,12 @@ class Block(NamedTuple):
     def column(self, index: int) -> Sequence[Any] | NDArray[Any]:
         """The values of one column, length ``rows``."""
         return self.columns[index] if self.matrix is None else self.matrix[:, index]
+
+    def whole(self, index: int) -> bool:
+        """Whether a column of a matrix came as whole numbers or truth values."""
+        if self.source is None:
+            return self.matrix is not None and self.matrix.dtype.kind in "iub"
+        return all(isinstance(row[index], _WHOLE) for row in self.source)
 
 
 class Joined(Sequence["Sequence[Any] | NDArray[Any]"]):

@@ -45,6 +45,16 @@ class Objective(NamedTuple):
     currency: str
     rates: NDArray[np.float64]
 
+    @property
+    def width(self) -> int | None:
+        """How many probabilities a row has; None where nobody says."""
+        return len(self.classes) or (2 if self.task == "binary" else None)
+
+    @property
+    def column(self) -> int:
+        """Which of two columns has the probabilities of the positive class."""
+        return [class_name(label) for label in self.classes or _SIDES].index(self.positive)
+
     @classmethod
     def of(
         cls,
