@@ -234,3 +234,35 @@ def test_what_says_neither_is_counted(sealed: Telemetry, answer: Any) -> None:
     quality = judged([answer], [1, 0], **BINARY)
     assert (quality.joined, quality.confusion) == (2, {})
     assert dropped(sealed, "score_unread") == 2
+    assert dropped(sealed, "truth_unjudged") == 2
+
+
+@pytest.mark.parametrize(
+    ("objective", "answer", "truth"),
+    [
+        ({"task": "regression"}, (12.5, 0.7), 12.0),
+        ({"task": "regression"}, np.array([[10.0, 2.0]]), 10.0),
+        (BINARY, None, 1),
+        ({"task": "multiclass"}, np.array([0.7]), 1),
+        ({}, np.array([[1, 0]]), 1),
+        ({}, None, "a"),
+    ],
+)
+def test_a_truth_without_a_figure_is_counted(
+    sealed: Telemetry, objective: dict[str, Any], answer: Any, truth: Any
+) -> None:
+    """Nothing was predicted that it could judge: it is joined, and that it is in no figure is told."""
+    quality = judged([answer], [truth], **objective)
+    assert (quality.joined, quality.confusion, quality.mae) == (1, {}, None)
+    assert dropped(sealed, "truth_unjudged") == 1
+
+
+def test_a_truth_in_a_figure_is_not(sealed: Telemetry) -> None:
+    """Of a label, a score, a confidence or a value; nor one that is refused."""
+    judged([("yes", 0.9), "no", np.array([0.3])], ["yes", "no", "yes"], **TEXT)
+    mlobs.objective(model="n", task="regression")
+    mlobs.observe(model="n")(lambda row: 1.5)([1.0])
+    assert mlobs.outcome(mlobs.ticket(), actual=2.0)
+    mlobs.observe(model="n")(lambda row: None)([1.0])
+    assert not mlobs.outcome(mlobs.ticket(), actual=None)
+    assert dropped(sealed, "truth_unjudged") == 0

@@ -62,6 +62,7 @@ class Tally:
     def __init__(self, attributes: Attributes) -> None:
         self._attributes = attributes
         self._expected = 0
+        self.unjudged = 0  # truths that were joined and are in no figure, for nothing was predicted that they could judge
         self._total = Hour()
         self._hours: dict[int, Hour] = {}
         self._first = -math.inf  # hours before it are no longer kept apart
@@ -113,6 +114,7 @@ class Tally:
             reason = self._class(prediction, truth, objective, binary=task == "binary")
         else:
             reason = None
+            self.unjudged += 1
         if reason is not None:
             return reason
         self._total.joined += 1
@@ -149,6 +151,8 @@ class Tally:
         elif at is not None and found is not None and prediction.score is not None:
             for counts in both:
                 counts.trust(prediction.score, right=found == actual)
+        elif pair is None:
+            self.unjudged += 1
         return None
 
     def _regression(self, prediction: Prediction, truth: Label) -> str | None:
@@ -156,6 +160,7 @@ class Tally:
         if type(truth) not in (int, float) or (label is not None and type(label) not in (int, float)):
             return "invalid"
         if label is None:
+            self.unjudged += 1
             return None
         try:
             error = float(label) - float(truth)  # type: ignore[arg-type]
