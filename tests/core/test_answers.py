@@ -266,3 +266,36 @@ def test_a_truth_in_a_figure_is_not(sealed: Telemetry) -> None:
     mlobs.observe(model="n")(lambda row: None)([1.0])
     assert not mlobs.outcome(mlobs.ticket(), actual=None)
     assert dropped(sealed, "truth_unjudged") == 0
+
+
+# ── one row's probabilities ─────────────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize("form", [np.array, np.float32, list])
+@pytest.mark.parametrize("row", [{"x": 1.0}, np.array([1.0, 2.0]), np.array([[1.0, 2.0]])])
+@pytest.mark.parametrize("aim", [BINARY, {"classes": ["a", "b", "c"]}])
+def test_the_probabilities_of_one_row_are_one_prediction(sealed: Telemetry, form: Any, row: Any, aim: Any) -> None:
+    """As `predict_proba(x)[0]` answers: one ticket, and one score where there is one row of input; its columns stay two values."""
+    mlobs.objective(model="m", **aim)
+    width = len(aim.get("classes", (0, 1)))
+    predict = mlobs.observe(model="m")(lambda x, y: np.float32(y) if form is np.float32 else form(y))
+    for index in range(200):  # of which some are folded as rare ones, and most as bytes
+        said = np.full(width, 0.2 / (width - 1))
+        said[index % width] = 0.8
+        predict(row, said)
+        assert len(mlobs.tickets()) == 1
+        assert mlobs.outcome(mlobs.ticket(), actual=aim.get("classes", (0, 1))[index % width])
+        if index % 50 == 0:
+            mlobs.flush()
+    quality = mlobs.quality()["m"]
+    assert (quality.expected, quality.joined, quality.accuracy) == (200, 200, 1.0)
+    assert scored(sealed) == 200
+
+
+def test_two_scores_of_two_rows_stay_two(sealed: Telemetry) -> None:
+    """Also where they happen to add up to one; and what does not add up to one is no row."""
+    assert judged([np.array([0.3, 0.7])], [0, 1], **BINARY).confusion == {("0", "0"): 1, ("1", "1"): 1}
+    predict = mlobs.observe(model="m")(lambda row: np.array([0.3, 0.8]))
+    predict({"x": 1.0})
+    assert len(mlobs.tickets()) == 2
+    assert scored(sealed) == 4

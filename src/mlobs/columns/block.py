@@ -19,7 +19,7 @@ class Block(NamedTuple):
     ``names`` is None where columns are known by position only. A block whose columns are all numbers holds them in
     ``matrix`` (rows, columns), any numeric or boolean dtype, and leaves ``columns`` empty; any other block holds one
     sequence of length ``rows`` a column. ``source`` are the rows of a matrix whose whole numbers may have become
-    fractions beside others.
+    fractions beside others. ``vector``: of answers to one row of input each, how many numbers each has that are rows here; else 0.
     """
 
     rows: int
@@ -27,6 +27,7 @@ class Block(NamedTuple):
     columns: Sequence[Sequence[Any] | NDArray[Any]]
     matrix: NDArray[np.generic] | None = None
     source: Sequence[Sequence[Any]] | None = None
+    vector: int = 0
 
     @property
     def width(self) -> int:

@@ -88,11 +88,11 @@ def _several(columns: Sequence[_Column], names: Sequence[str] | None, objective:
     return _named(_one_of_two(labels[0], objective), numbers, objective)
 
 
-def upright(block: Block, vector: int, objective: Objective | None) -> Iterator[Block]:
-    """The rows of an answer to one row of input: ``vector`` numbers that are its probabilities are one row, not as many."""
-    matrix = block.matrix
+def upright(block: Block, objective: Objective | None) -> Iterator[Block]:
+    """The rows of a block: the probabilities that were answered for one row of input are one row, not as many."""
+    matrix, vector = block.matrix, block.vector
     wanted = None if objective is None or objective.task == "regression" else objective.width
-    if matrix is None or matrix.dtype.kind != "f" or wanted != vector or block.width != 1 or block.rows % vector:
+    if not vector or vector != wanted or matrix is None or matrix.dtype.kind != "f" or matrix.shape[1] != 1:
         yield block
         return
     rows: NDArray[Any] = matrix.reshape(-1, vector)
@@ -102,6 +102,14 @@ def upright(block: Block, vector: int, objective: Objective | None) -> Iterator[
     if not good.all():
         rest = rows[~good].reshape(-1, 1)
         yield block._replace(rows=len(rest), matrix=rest, source=None)
+
+
+def vector(kept: Any) -> int:  # noqa: ANN401 - what was kept of an answer
+    """How many numbers an answer of one dimension has; 0 of any other."""
+    cls = type(kept)
+    if cls is list:
+        return len(kept) if kept and issubclass(type(kept[0]), (float, np.floating)) else 0
+    return len(kept) if issubclass(cls, np.ndarray) and kept.ndim == 1 else 0
 
 
 def _nothing(rows: int, reason: str = "score_unread") -> Said:

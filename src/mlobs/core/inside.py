@@ -8,10 +8,13 @@ from __future__ import annotations
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
+from mlobs.core.ring import Part
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from mlobs.core.monitor import Monitor
+    from mlobs.core.pack import Pack
 
 
 class Inside:
@@ -54,13 +57,16 @@ class Handed(NamedTuple):
     """An observed call that ended well, kept for tickets: whose it was, what it answered, and when (perf_counter_ns).
 
     ``sealed``: its tickets, one a row, once somebody has them: whoever asks again gets the same. One that runs, and has
-    been asked for its ticket by its own function, has none of the rest, and ``ended`` is -1.
+    been asked for its ticket by its own function, has none of the rest, and ``ended`` is -1. ``given`` is what was kept of
+    its input, of an array perhaps the bytes alone, as ``pack`` says.
     """
 
     monitor: Monitor
     answer: Any
     ended: int
     sealed: list[str]
+    given: Any = None
+    pack: Pack | None = None
 
     def runs(self, monitor: object) -> bool:
         """Whether it is the call of this monitor that runs."""
@@ -74,10 +80,13 @@ REQUEST: Final[ContextVar[list[Handed | str] | None]] = ContextVar("mlobs_reques
 KEPT: Final = 64  # calls of one request whose answers are kept
 
 
-def hand(monitor: Monitor, answer: object, ended: int) -> None:
+def hand(monitor: Monitor, answer: object, ended: int, given: object, pack: Pack | None = None) -> None:
     """A call has ended well, and tickets may be asked for. Never raises."""
     last = LAST.get()
-    handed = Handed(monitor, answer, ended, last.sealed if last is not None and last.runs(monitor) else [])
+    sealed = last.sealed if last is not None and last.runs(monitor) else []
+    if type(given) is Part:
+        given = None  # too large to be held, and of many rows
+    handed = Handed(monitor, answer, ended, sealed, given, pack)
     LAST.set(handed)
     request = REQUEST.get()
     if request is not None and len(request) < KEPT:

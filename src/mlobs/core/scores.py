@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from mlobs.core import window
-from mlobs.core.answers import read
+from mlobs.core.answers import read, upright
 from mlobs.core.window import Window
 from mlobs.otel import names
 from mlobs.otel.points import Attributes, Numbers, Points
@@ -44,6 +44,10 @@ class Scores:
 
         Labels are none, and neither are values of 0 and 1 only. Rows that say neither are dropped under their reason.
         """
+        for each in upright(block, self.objective):
+            self._add(each)
+
+    def _add(self, block: Block) -> None:
         said = read(block, self.objective)
         if said.unread:
             self._guard.drop(said.reason, said.unread)

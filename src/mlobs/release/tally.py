@@ -62,7 +62,7 @@ class Tally:
     def __init__(self, attributes: Attributes) -> None:
         self._attributes = attributes
         self._expected = 0
-        self.unjudged = 0  # truths that were joined and are in no figure, for nothing was predicted that they could judge
+        self.unjudged = 0  # truths that were joined and are in no figure: nothing was predicted that they could judge
         self._total = Hour()
         self._hours: dict[int, Hour] = {}
         self._first = -math.inf  # hours before it are no longer kept apart
@@ -135,6 +135,7 @@ class Tally:
             return "unknown_class"
         at = None if prediction.score is None else scores.score_bin(prediction.score)
         found = class_name(label) if label is not None else _decided(prediction, at, objective) if two else None
+        self.unjudged += found is None
         pair = None if found is None else (self._known(found), self._known(actual))
         money = 0.0 if objective is None or found is None else objective.worth.get((found, actual), 0.0)
         both = self._total, self._hour(prediction.time)
@@ -151,8 +152,6 @@ class Tally:
         elif at is not None and found is not None and prediction.score is not None:
             for counts in both:
                 counts.trust(prediction.score, right=found == actual)
-        elif pair is None:
-            self.unjudged += 1
         return None
 
     def _regression(self, prediction: Prediction, truth: Label) -> str | None:
