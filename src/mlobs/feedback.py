@@ -49,13 +49,15 @@ def objective(
     versions that have none of their own.
 
     task
-        what is predicted; without it that is told from each prediction and its truth (docs/outcomes.md).
+        what is predicted. Two classes, or a ``positive`` that is neither True nor False, are a binary task, more classes a
+        multiclass one; without either it is told from each prediction and its truth (docs/outcomes.md).
     threshold
         the score from which on the positive class is predicted, where an answer is a score only.
     positive
-        the class whose probability a score is; ``True`` is 1 too.
+        the class whose probability a score is, one of ``classes`` where they are given; ``True`` is 1 too.
     classes
-        the classes there are, at most 20: a truth of another is refused. Without it the first 20 that come.
+        the classes there are, at most 20, in the order of the columns of probabilities, as `classes_` of scikit-learn has
+        them: a truth of another is refused. Without it the first 20 that come.
     costs
         what a prediction is worth, by (predicted, actual): a gain, or, negative, a loss. Pairs left out are worth 0.
     currency

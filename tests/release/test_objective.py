@@ -42,6 +42,10 @@ class Unspeakable:
         ({"positive": math.nan}, "positive"),
         ({"positive": [1]}, "positive"),
         ({"positive": "fraud", "task": "binary"}, "positive"),
+        ({"positive": "fraud"}, "positive"),
+        ({"positive": "typo", "classes": ["ham", "spam"]}, "positive"),
+        ({"positive": "typo", "classes": ["ham", "spam", "eggs"]}, "positive"),
+        ({"classes": ["ham", "spam"]}, "positive"),
         ({"classes": 3}, "classes"),
         ({"classes": "ab"}, "classes"),
         ({"classes": ["a"]}, "classes"),
@@ -62,7 +66,7 @@ class Unspeakable:
         ({"costs": {(1, 0): "5"}}, "costs"),
         ({"costs": {(1, 0): 5, ("1", "0"): 6}}, "costs"),
         ({"costs": {(1, 2): 5}, "task": "binary"}, "costs"),
-        ({"costs": {("a", "c"): 5}, "classes": ["a", "b"]}, "costs"),
+        ({"costs": {("a", "c"): 5}, "classes": ["a", "b"], "positive": "b"}, "costs"),
         ({"costs": {(1, 0): 5}, "task": "regression"}, "costs"),
         ({"calibration": ([0.5, 4.0], [True, False])}, "calibration"),
         ({"calibration": ([0.5, math.nan], [True, False])}, "calibration"),
@@ -109,10 +113,12 @@ def test_one_class_has_one_name() -> None:
     assert objective(positive=False).negative == "1"
 
 
-def test_more_than_two_classes_are_a_multiclass_task() -> None:
-    """Three classes need no task; two say nothing of it."""
+def test_classes_tell_the_task() -> None:
+    """Two are a binary task and more a multiclass one, if no other is given; none say nothing of it."""
     assert objective(classes=[0, 1, 2]).task == "multiclass"
-    assert objective(classes=[0, 1]).task is None
+    assert objective(classes=[0, 1]).task == objective(classes=["ham", "spam"], positive="spam").task == "binary"
+    assert objective(classes=["ham", "spam"], task="multiclass").task == "multiclass"
+    assert objective().task is objective(positive=False).task is None
 
 
 def test_calibration_is_the_measured_share() -> None:

@@ -114,7 +114,7 @@ def test_what_is_no_truth_is_refused() -> None:
 def test_other_refusals_have_their_reasons() -> None:
     """A class that nobody named, a truth before its prediction, text or too large a number for a regression."""
     tally = Tally(NO_ATTRIBUTES)
-    assert tally.add(made("a"), "z", NOW, objective(classes=["a", "b"])) == "unknown_class"
+    assert tally.add(made("a"), "z", NOW, objective(task="multiclass", classes=["a", "b"])) == "unknown_class"
     assert tally.add(made("a", at=NOW + 61), "a", NOW, None) == "early"
     assert tally.add(made(1.0), "late", NOW, objective(task="regression")) == "invalid"
     assert tally.add(made(1e200), 1.0, NOW, None) == "invalid"
@@ -212,7 +212,7 @@ STRANGE: tuple[Any, ...] = (
 LABELS = (None, True, 1, 3, 0.4, -7.5, math.nan, math.inf, "a", "", 10**300)
 SCORES = (None, 0.0, 0.7, 1.0, 1.5, math.nan)
 JUDGED: tuple[dict[str, Any] | None, ...] = (
-    None, {"task": "binary"}, {"classes": ["a", "b"]}, {"costs": {(1, 0): 5}}, {"task": "regression"},
+    None, {"task": "binary"}, {"classes": ["a", "b"], "positive": "b"}, {"costs": {(1, 0): 5}}, {"task": "regression"},
 )  # fmt: skip
 
 

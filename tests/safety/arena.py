@@ -65,8 +65,8 @@ def ledger() -> Iterator[Ledger]:
     made = Ledger()
     take, add = Intake.take, Observations.add
 
-    def watched_take(self: Intake, kept: list[Any], packed: Any = ()) -> list[int]:
-        rows = take(self, kept, packed)
+    def watched_take(self: Intake, kept: list[Any], packed: Any = (), *, single: bool = False) -> list[int]:
+        rows = take(self, kept, packed, single=single)
         made.rows += 0 if type(self._guard) is Mute else sum(rows)
         return rows
 

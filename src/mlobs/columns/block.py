@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import numpy as np
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
+
+_WHOLE: Final = (int, np.integer, np.bool_)
 
 
 class Block(NamedTuple):
@@ -16,13 +18,16 @@ class Block(NamedTuple):
 
     ``names`` is None where columns are known by position only. A block whose columns are all numbers holds them in
     ``matrix`` (rows, columns), any numeric or boolean dtype, and leaves ``columns`` empty; any other block holds one
-    sequence of length ``rows`` a column.
+    sequence of length ``rows`` a column. ``source`` are the rows of a matrix whose whole numbers may have become
+    fractions beside others. ``vector``: of answers to one row of input each, how many numbers each has that are rows here; else 0.
     """
 
     rows: int
     names: tuple[str, ...] | None
     columns: Sequence[Sequence[Any] | NDArray[Any]]
     matrix: NDArray[np.generic] | None = None
+    source: Sequence[Sequence[Any]] | None = None
+    vector: int = 0
 
     @property
     def width(self) -> int:
@@ -40,8 +45,14 @@ class Block(NamedTuple):
             return self
         order = [mine.index(name) for name in names]
         if self.matrix is not None:
-            return self._replace(names=names, matrix=self.matrix[:, order])
+            return self._replace(names=names, matrix=self.matrix[:, order], source=None)
         return self._replace(names=names, columns=[self.columns[index] for index in order])
+
+    def whole(self, index: int) -> bool:
+        """Whether a column of a matrix came as whole numbers or truth values."""
+        if self.source is None:
+            return self.matrix is not None and self.matrix.dtype.kind in "iub"
+        return all(isinstance(row[index], _WHOLE) for row in self.source)
 
 
 class Joined(Sequence["Sequence[Any] | NDArray[Any]"]):

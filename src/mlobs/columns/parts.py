@@ -91,7 +91,8 @@ def _rows(items: list[Any]) -> Iterator[Block]:
 
 
 def _beside(items: list[Any]) -> Block:
-    if all(item.dtype.kind in "biuf" and not isinstance(item, np.ma.MaskedArray) for item in items):
+    kinds = {item.dtype.kind == "f" for item in items}  # whole numbers beside fractions stay what they are
+    if len(kinds) == 1 and all(item.dtype.kind in "biuf" and not isinstance(item, np.ma.MaskedArray) for item in items):
         return Block(len(items[0]), None, [], np.column_stack(items))
     found: list[Any] = []
     for item in items:

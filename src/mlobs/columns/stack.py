@@ -30,7 +30,8 @@ def stack(rows: Sequence[Sequence[Any]], names: tuple[str, ...] | None) -> Block
     array = _array(rows)
     # numpy makes text of a row that mixes numbers and strings, so only a numeric result may be used whole
     if array.ndim == _TABLE and array.dtype.kind in "biuf":
-        return Block(len(rows), names, [], array)
+        mixed = array.dtype.kind == "f" and array.shape[1] > 1
+        return Block(len(rows), names, [], array, rows if mixed else None)
     return Block(len(rows), names, list(zip(*rows, strict=True)))
 
 

@@ -232,7 +232,7 @@ class Call:
                 return
             kept = self.kept
             if monitor.hands:
-                hand(monitor, answer, self.began + self.spent)
+                hand(monitor, answer, self.began + self.spent, kept)
             ring = monitor.ring
             if ring.waiting >= ring.brim:
                 kept, given = crowded(monitor, self.tracing, kept, given)

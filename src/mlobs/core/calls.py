@@ -204,7 +204,7 @@ def running(
             failed(monitor, began, took, -1, unpacked(into, kept), None, error)
             raise
         if monitor.hands:
-            hand(monitor, said, began + took)
+            hand(monitor, said, began + took, kept, into)
         ring = monitor.ring
         if took > monitor.slow or len(ring.took) >= ring.brim:
             kept, given = unpacked(into, kept), unpacked(onto, given)

@@ -45,6 +45,11 @@ _MEANINGS = {
     "report": "a stage or a generation whose time or number of tokens is no finite number",
     "report_full": "stages or generations came faster than they could be folded",
     "stage": "a stage whose name is no text",
+    "score_unread": "rows of a classifier's answers that say neither a score nor a label; docs/outcomes.md has what is read",
+    "class_width": "rows of more or fewer probabilities than the objective has classes. Try: "
+    "mlobs.objective(classes=[…]) with all of them, in the order of the columns",
+    "truth_unjudged": "truths whose prediction says neither a label nor a score, or none of its task: they are joined, and in no "
+    "figure. Try: mlobs.ticket(label=…, score=…); docs/outcomes.md has what is read of an answer",
     "task_failed": "rows of a task that failed: its engine runs it again, and what it had predicted is not counted",
 }
 

@@ -11,10 +11,13 @@ import weakref
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
+from mlobs.core.ring import Part
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from mlobs.core.monitor import Monitor
+    from mlobs.core.pack import Pack
 
 
 class Inside:
@@ -56,8 +59,9 @@ class Variant:
 class Handed(NamedTuple):
     """An observed call that ended well, kept for tickets: whose it was, what it answered, and when (perf_counter_ns).
 
-    ``owner``: the task or thread that called, see `here`. ``sealed``: its tickets, one a row, once somebody has them: whoever asks again gets the same. One that runs, and has
-    been asked for its ticket by its own function, has none of the rest, and ``ended`` is -1.
+    ``owner``: the task or thread that called, see `here`. ``sealed``: its tickets, one a row, once somebody has them: whoever
+    asks again gets the same. One that runs, and has been asked for its ticket by its own function, has none of the rest,
+    and ``ended`` is -1. ``given`` is what was kept of its input, of an array perhaps the bytes alone, as ``pack`` says.
     """
 
     monitor: Monitor
@@ -65,6 +69,8 @@ class Handed(NamedTuple):
     ended: int
     sealed: list[str]
     owner: object
+    given: Any = None
+    pack: Pack | None = None
 
     def runs(self, monitor: object) -> bool:
         """Whether it is the call of this monitor that runs."""
@@ -102,11 +108,13 @@ def last() -> Handed | None:
     return handed if monitor.hands and (handed.ended < 0 or handed.ended >= monitor.kept_from) else None
 
 
-def hand(monitor: Monitor, answer: object, ended: int) -> None:
+def hand(monitor: Monitor, answer: object, ended: int, given: object, pack: Pack | None = None) -> None:
     """A call has ended well, and tickets may be asked for. Never raises."""
     before = last()
     sealed = before.sealed if before is not None and before.runs(monitor) else []
-    handed = Handed(monitor, answer, ended, sealed, here())
+    if type(given) is Part:
+        given = None  # too large to be held, and of many rows
+    handed = Handed(monitor, answer, ended, sealed, here(), given, pack)
     LAST.set(handed)
     request = REQUEST.get()
     if request is not None and len(request) < KEPT:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from mlobs import columns
+from mlobs.core.answers import vector
 from mlobs.core.guard import name_of, passes
 from mlobs.core.ring import NOTHING, Left, Part, sane
 from mlobs.errors import UnreadableError
@@ -32,10 +33,12 @@ class Intake:
         self._features = features
         self._guard = guard
 
-    def take(self, kept: list[Any], packed: Sequence[tuple[Pack, Sequence[bytes]]] = ()) -> list[int]:
+    def take(
+        self, kept: list[Any], packed: Sequence[tuple[Pack, Sequence[bytes]]] = (), *, single: bool = False
+    ) -> list[int]:
         """Count the data of many calls; the rows of each whose rows could be told, in no particular order.
 
-        Never raises, whatever the data is: classes are told apart by identity, for a metaclass may hash as it likes.
+        ``single``: these are answers, each to one row of input, and blocks say how long those are that are vectors. Never raises, whatever the data is: classes are told apart by identity, for a metaclass may hash as it likes.
         """
         rows: list[int] = []
         groups: dict[int, list[Any]] = {}
@@ -55,10 +58,11 @@ class Intake:
             for alike in lefts.values():
                 self._left(alike[0], len(alike), rows)
         for group in groups.values():
-            self._observe(group, rows)
+            lengths = set(map(vector, group)) if single else {0}
+            self._observe(group, rows, lengths.pop() if len(lengths) == 1 else 0)
         for pack, many in packed:
             whole, each = pack.joined(many, self._features)
-            self._observe([whole], [])
+            self._observe([whole], [], pack.shape[0] if single and len(pack.shape) == 1 else 0)
             rows += [each] * len(many)
         return rows
 
@@ -75,10 +79,10 @@ class Intake:
         if left is not NOTHING:
             self._guard.drop(left.reason, max(1, left.rows) * times, left.detail)
 
-    def _observe(self, group: list[Any], rows: list[int]) -> None:
+    def _observe(self, group: list[Any], rows: list[int], length: int = 0) -> None:
         for block in self._read(group, rows):
             try:
-                self._into.add(block)
+                self._into.add(block._replace(vector=length) if length else block)
             except BaseException as error:
                 if passes(error):
                     raise

@@ -56,6 +56,7 @@ class Model:
         self.identity = identity
         self.profile = profile
         self._spans = spans
+        self._guard = guard
         self.attributes = Attributes(
             (names.MODEL_NAME, identity.name),
             (names.MODEL_VERSION, identity.version),
@@ -84,7 +85,7 @@ class Model:
         if objective.task not in ("binary", "multiclass"):
             self.scores = None
         elif self.scores is None:
-            self.scores = Scores(self.attributes, objective, self._spans)
+            self.scores = Scores(self.attributes, objective, self._spans, self._guard)
         else:
             self.scores.objective = objective
 

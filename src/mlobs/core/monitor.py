@@ -226,8 +226,8 @@ class Monitor:
         kept, packed = drain(ring.kept), ring.inputs.drain()
         answers, given = drain(ring.answers), ring.outputs.drain()
         began = time.thread_time()
-        self._take(kept, packed)
-        self._answers.take(answers, given)
+        rows = self._take(kept, packed)
+        self._answers.take(answers, given, single=self._are_single(rows))
         spent = time.thread_time() - began
         spent += ring.release(kept, packed) * _COPY
         ring.inputs.settle(kept, packed)
@@ -271,10 +271,15 @@ class Monitor:
         found = self._durations[error] = (Histogram(self._bounds), attributes)
         return found
 
-    def _take(self, kept: list[Any], packed: Sequence[tuple[Pack, Sequence[bytes]]] = ()) -> None:
+    def _take(self, kept: list[Any], packed: Sequence[tuple[Pack, Sequence[bytes]]] = ()) -> list[int]:
         rows = self._inputs.take(kept, packed)
         self._rows += sum(rows)
         self._batch.add(rows)
+        return rows
+
+    def _are_single(self, rows: list[int]) -> bool:
+        """Whether calls whose scores are counted were given one row each."""
+        return self.model.scores is not None and set(rows) == {1}
 
     # ── rare calls: errors, slow ones, and those with a span ────────────────────────────────────────────────────────
 
@@ -298,11 +303,11 @@ class Monitor:
                 self.guard.drop("span_limit", 1)
         for error, values in seconds.items():
             self._durations_of(error)[0].add(values)
-        self._take([record.kept for record in others])
-        self._answers.take([record.answer for record in records])
+        rows = self._take([record.kept for record in others])
         before = self.model.inputs.violated
-        self._take([record.kept for record in spanned])
+        rows += self._take([record.kept for record in spanned])
         violated = self.model.inputs.violated > before
+        self._answers.take([record.answer for record in records], single=self._are_single(rows))
         for number, record in enumerate(spanned):
             told = number < _ALONE_A_FOLD
             self._end(record, after, (self._violations(record) if violated else 0) if told else None)

@@ -159,7 +159,12 @@ class Outcomes:
 
     def _count(self, prediction: Prediction, actual: object, at: float) -> str | None:
         objective = self._state.objective(prediction.model, prediction.version)
-        return self._of(prediction).tally.add(prediction, actual, at, objective)
+        tally = self._of(prediction).tally
+        before = tally.unjudged
+        reason = tally.add(prediction, actual, at, objective)
+        if tally.unjudged > before:
+            self._drop("truth_unjudged")
+        return reason
 
     def _joined(self, prediction: Prediction, actual: object, at: float) -> None:
         def join() -> None:

@@ -5,17 +5,21 @@ from __future__ import annotations
 import math
 import os
 import time
+from itertools import repeat
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 from opentelemetry import trace
 
 from mlobs import columns
-from mlobs.columns import LARGE, kind_of
+from mlobs.columns import kind_of
+from mlobs.core.answers import read, upright, vector
+from mlobs.core.pack import unpacked
+from mlobs.core.ring import Left
 from mlobs.release.prediction import Prediction
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable
 
     from mlobs.columns import Block
     from mlobs.core.inside import Handed
@@ -45,15 +49,10 @@ def ended(handed: Handed) -> float:
 
 
 def predicted(handed: Handed, objective: Objective | None) -> list[Predicted]:
-    """What each row of a call's answer predicts, none where it has none; of one that cannot be read, a row of which nothing is known.
-
-    A float is the score of a classifier's positive class, the value of a regression, or, where no objective says which,
-    both. Several floats that sum to one are the probabilities of the classes. A tuple or row with a label and a score, or
-    a label and probabilities, has both. Anything else single is a label.
-    """
-    answer = handed.answer
-    if type(answer) is float or _is_label(answer):
-        return [_one((answer,), objective)]
+    """What each row of a call's answer predicts, none where it has none; of one that cannot be read, a row of which nothing is known."""
+    answer: Any = handed.answer
+    if type(answer) is str or type(answer) is int or type(answer) is bool:
+        return [(answer, None)]
     try:
         return [row for block in _blocks(handed) for row in _rows(block, objective)]
     except Exception:  # noqa: BLE001 - an answer of a kind nobody reads: it is counted where it is folded
@@ -70,83 +69,29 @@ def rows_of(handed: Handed) -> int:
 
 def _blocks(handed: Handed) -> Iterable[Block]:
     """The answer as blocks of rows. Raises for what cannot be read."""
-    answer = handed.answer
-    kind = kind_of(type(answer))
-    kept = kind.keep(answer)
-    return columns.blocks(
-        [kind.part(answer, 1) if kept is LARGE else kept], len(handed.monitor.model.outputs.reference)
-    )
+    answer, model = handed.answer, handed.monitor.model
+    kept = kind_of(type(answer)).part(answer, 1)  # `keep` would make one array of a frame's columns
+    length = vector(kept)
+    for block in columns.blocks([kept], len(model.outputs.reference)):
+        if length and block.rows == length and _single(handed):
+            yield from upright(block._replace(vector=length), model.objective)
+        else:
+            yield block
+
+
+def _single(handed: Handed) -> bool:
+    """Whether the call is known to have been given one row."""
+    given = unpacked(handed.pack, handed.given)
+    if given is None or type(given) is Left:
+        return False
+    return kind_of(type(given)).rows([given], handed.monitor.features) == [1]
 
 
 def _rows(block: Block, objective: Objective | None) -> list[Predicted]:
-    width = block.width
-    if not block.rows:
-        return []
-    if block.matrix is not None and width > 1 and block.matrix.dtype.kind == "f":
-        return _probabilities(block.matrix, objective)
-    parts = [_plain(block.column(index)) for index in range(width)]
-    return [_one(row, objective) for row in zip(*parts, strict=True)]
-
-
-def _plain(column: Sequence[Any] | np.ndarray[Any, Any]) -> list[Any]:
-    return column.tolist() if isinstance(column, np.ndarray) else [_python(value) for value in column]
-
-
-def _python(value: Any) -> Any:  # noqa: ANN401 - a cell of any column
-    return value.item() if isinstance(value, np.generic) else value
-
-
-def _one(row: Sequence[Any], objective: Objective | None) -> Predicted:
-    """A row of one answer: a single value, or a label beside a score or probabilities."""
-    if len(row) == 1:
-        value = row[0]
-        if type(value) is float:
-            return _number(value, objective)
-        return (value, None) if _is_label(value) else _NOTHING
-    floats = [value for value in row if type(value) is float]
-    labels = [value for value in row if _is_label(value)]
-    if len(labels) == 1 and len(floats) == len(row) - 1:
-        if len(floats) == 1:
-            return labels[0], _score(floats[0])
-        if _sums_to_one(floats):
-            return labels[0], (floats[1] if len(floats) == 2 else max(floats))
-    elif not labels and len(floats) == len(row):
-        return _probabilities(np.array([floats]), objective)[0]
-    return _NOTHING
-
-
-def _is_label(value: object) -> bool:
-    """By identity: a class of somebody's metaclass may raise when it is compared."""
-    cls = type(value)
-    return cls is str or cls is int or cls is bool
-
-
-def _number(value: float, objective: Objective | None) -> Predicted:
-    task = objective.task if objective is not None else None
-    if task == "regression":
-        return value, None
-    if task is not None:
-        return None, _score(value)
-    return value, _score(value)
-
-
-def _score(value: float) -> float | None:
-    return value if 0.0 <= value <= 1.0 else None
-
-
-def _sums_to_one(values: Sequence[float]) -> bool:
-    return min(values) >= 0 and math.isclose(sum(values), 1, abs_tol=1e-3)
-
-
-def _probabilities(matrix: np.ndarray[Any, Any], objective: Objective | None) -> list[Predicted]:
-    """Rows of class probabilities; without the objective's classes a class goes by its position."""
-    if not (np.nanmin(matrix) >= 0 and np.allclose(matrix.sum(axis=1), 1, atol=1e-3)):
-        return [_NOTHING] * len(matrix)
-    width = matrix.shape[1]
-    if width == 2:
-        return [(None, min(1.0, score)) for score in matrix[:, 1].tolist()]
-    classes = objective.classes if objective is not None and objective.classes else None
-    labels = classes if classes is not None and len(classes) == width else tuple(range(width))
-    best = matrix.argmax(axis=1)
-    scores = matrix[np.arange(len(matrix)), best].tolist()
-    return [(labels[index], min(1.0, score)) for index, score in zip(best.tolist(), scores, strict=True)]
+    said = read(block, objective)
+    labels = said.labels.tolist() if isinstance(said.labels, np.ndarray) else said.labels
+    if said.classes is not None:
+        labels = [said.classes[index] for index in labels]
+    known = [label if has else None for label, has in zip(labels or repeat(None), said.labelled.tolist(), strict=False)]
+    scores = [None if math.isnan(score) else score for score in said.scores.tolist()]
+    return list(zip(known, scores, strict=True))

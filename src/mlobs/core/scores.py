@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
 from mlobs.core import window
+from mlobs.core.answers import read, upright
 from mlobs.core.window import Window
 from mlobs.otel import names
 from mlobs.otel.points import Attributes, Numbers, Points
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from mlobs.columns import Block
+    from mlobs.core.guard import Guard
     from mlobs.otel.instrument import Instrument
     from mlobs.release.objective import Objective
 
@@ -30,21 +32,29 @@ class Scores:
     Not thread-safe: whoever folds or collects holds the counting lock.
     """
 
-    def __init__(self, attributes: Attributes, objective: Objective, spans: Sequence[float]) -> None:
+    def __init__(self, attributes: Attributes, objective: Objective, spans: Sequence[float], guard: Guard) -> None:
         self.objective = objective
+        self._guard = guard
         self.counts: NDArray[np.int64] = np.zeros(len(scores.KEYS), np.int64)
         self.windows = tuple(Window(span) for span in spans)
         self._attributes = attributes
 
     def add(self, block: Block) -> None:
-        """Count a block of answers: of one column of floats the values, of several that sum to one the deciding one.
+        """Count the scores of a block of answers, as `mlobs.core.answers.read` finds them.
 
-        Other answers are no scores: labels, mostly.
+        Labels are none, and neither are values of 0 and 1 only. Rows that say neither are dropped under their reason.
         """
-        values = _scores(block)
-        if values is not None:
-            counts, _ = scores.count_scores(values)
-            self.counts += counts
+        for each in upright(block, self.objective):
+            self._add(each)
+
+    def _add(self, block: Block) -> None:
+        said = read(block, self.objective)
+        if said.unread:
+            self._guard.drop(said.reason, said.unread)
+        if block.width == 1 and np.isin(said.scores, (0.0, 1.0, np.nan)).all():
+            return
+        counts, _ = scores.count_scores(said.scores)
+        self.counts += counts
 
     def roll(self, now: float) -> None:
         """Let the windows move on."""
@@ -81,25 +91,3 @@ def measures(instrument: Instrument, attributes: Attributes, values: dict[str, f
     if values:
         each = [Attributes((names.MEASURE, name)) for name in values]
         yield Numbers(instrument, attributes, [float(value) for value in values.values()], each)
-
-
-def _scores(block: Block) -> NDArray[Any] | None:
-    matrix = block.matrix
-    if matrix is None or not block.rows:
-        if matrix is None and block.width == 2:  # a label and a score
-            return _floats([block.column(index) for index in range(2)])
-        return None
-    if matrix.dtype.kind != "f":
-        return None
-    if matrix.shape[1] == 1:
-        values = matrix[:, 0]
-        return None if np.isin(values, (0.0, 1.0)).all() else values
-    if not np.allclose(matrix.sum(axis=1), 1, atol=1e-3):
-        return None
-    return matrix[:, 1] if matrix.shape[1] == 2 else matrix.max(axis=1)
-
-
-def _floats(columns: Sequence[object]) -> NDArray[Any] | None:
-    arrays = [np.asarray(column) for column in columns]
-    found = [array for array in arrays if array.dtype.kind == "f"]
-    return found[0] if len(found) == 1 else None

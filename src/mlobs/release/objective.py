@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 TASKS: Final = ("binary", "multiclass", "regression")
+_SIDES: Final = ("0", "1")  # what two classes are called that nobody has named
 CLASSES: Final = 20  # whose names are told
 LARGEST: Final = 1e150  # money and errors below it add up, squared too, to sums that are still numbers
 
@@ -29,7 +30,7 @@ class Objective(NamedTuple):
 
     ``names`` are the names of the classes, ``worth`` is money by the names of the predicted and the actual class, ``rates``
     the share of positives that each score bin stands for, shape (40,): `mlobs.sketch.scores.MIDDLES` itself where none is
-    measured. Of more than two classes the task is always known.
+    measured. The task is known wherever classes are, or a positive one that is neither True nor False.
     """
 
     model: str
@@ -43,6 +44,16 @@ class Objective(NamedTuple):
     worth: Mapping[tuple[str, str], float]
     currency: str
     rates: NDArray[np.float64]
+
+    @property
+    def width(self) -> int | None:
+        """How many probabilities a row has; None where nobody says."""
+        return len(self.classes) or (2 if self.task == "binary" else None)
+
+    @property
+    def column(self) -> int:
+        """Which of two columns has the probabilities of the positive class."""
+        return [class_name(label) for label in self.classes or _SIDES].index(self.positive)
 
     @classmethod
     def of(
@@ -72,8 +83,7 @@ class Objective(NamedTuple):
             _refuse("currency", currency, "three capital letters as ISO 4217 has them", "currency='EUR'")
         known = _classes(classes, task)
         names = tuple(class_name(label) for label in known)
-        if task is None and len(names) > 2:
-            task = "multiclass"
+        task = task or _told(names, positive)
         one, other = _sides(positive, names, task)
         allowed = names or ((one, other) if task == "binary" else ())
         if task == "regression" and costs:
@@ -143,13 +153,22 @@ def _classes(classes: Sequence[Label] | NDArray[Any] | None, task: str | None) -
     return known
 
 
+def _told(names: tuple[str, ...], positive: object) -> str | None:
+    """The task, where the classes or the positive one tell it."""
+    if len(names) > 2:
+        return "multiclass"
+    return "binary" if names or _name("positive", positive) not in _SIDES else None
+
+
 def _sides(positive: object, names: tuple[str, ...], task: str | None) -> tuple[str, str]:
     """The names of the positive class and of the other one."""
     one = _name("positive", positive)
-    if task == "binary" and names and one not in names:
-        _refuse("positive", positive, f"one of the classes, {', '.join(names)}", f"positive={names[-1]!r}")
-    if task == "binary" and not names and one not in ("0", "1"):
-        _refuse("positive", positive, "True or False where classes is None", f"classes=[{one!r}, 'the other one']")
+    given = task == "binary" or one != _SIDES[1]  # else it may be the default
+    if task != "regression" and given and names and one not in names:
+        hint = f"positive={names[-1]!r}" + (" or task='multiclass'" if len(names) == 2 and task == "binary" else "")
+        _refuse("positive", positive, f"one of the classes, {', '.join(names)}", hint)
+    if task == "binary" and not names and one not in _SIDES:
+        _refuse("positive", positive, "True or False where classes is None", f"classes=['the other one', {one!r}]")
     return one, next((name for name in names if name != one), "1" if one == "0" else "0")
 
 

@@ -65,6 +65,7 @@ class Tally:
     def __init__(self, attributes: Attributes) -> None:
         self._attributes = attributes
         self._expected = 0
+        self.unjudged = 0  # truths that were joined and are in no figure: nothing was predicted that they could judge
         self._total = Hour()
         self._hours: dict[int, Hour] = {}
         self._first = -math.inf  # hours before it are no longer kept apart
@@ -116,6 +117,7 @@ class Tally:
             reason = self._class(prediction, truth, objective, binary=task == "binary")
         else:
             reason = None
+            self.unjudged += 1
         if reason is not None:
             return reason
         self._total.joined += 1
@@ -136,6 +138,7 @@ class Tally:
             return "unknown_class"
         at = None if prediction.score is None else scores.score_bin(prediction.score)
         found = class_name(label) if label is not None else _decided(prediction, at, objective) if two else None
+        self.unjudged += found is None
         pair = None if found is None else (self._known(found), self._known(actual))
         money = 0.0 if objective is None or found is None else objective.worth.get((found, actual), 0.0)
         both = self._total, self._hour(prediction.time)
@@ -159,6 +162,7 @@ class Tally:
         if type(truth) not in (int, float) or (label is not None and type(label) not in (int, float)):
             return "invalid"
         if label is None:
+            self.unjudged += 1
             return None
         try:
             error = float(label) - float(truth)  # type: ignore[arg-type]

@@ -1,0 +1,301 @@
+"""What the rows of an answer say as predictions: a label, a score, both or neither.
+
+Tickets and the counts of scores read by the same rules, which docs/outcomes.md has as a table.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
+
+import numpy as np
+
+from mlobs.release.label import class_name
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from numpy.typing import NDArray
+
+    from mlobs.columns import Block
+    from mlobs.release.objective import Objective
+    from mlobs.release.packing import Label
+
+    Floats = NDArray[np.float64]
+    Mask = NDArray[np.bool_]
+
+_LABEL: Final = "label"  # of columns with names
+_SCORE: Final = "score"
+_NEAR: Final = 1e-3  # how far from one a sum of probabilities may be
+_EXACT: Final = 2.0**53  # from here on not every whole number is a float
+_HALF: Final = 0.5
+
+
+class Said(NamedTuple):
+    """Of each row whether it has a label, which one, and its score, NaN where it has none.
+
+    ``labels`` are positions in ``classes`` where these are given. ``reason``: for what rows without both are dropped.
+    """
+
+    labelled: Mask
+    labels: Sequence[Any] | NDArray[Any]
+    scores: Floats
+    classes: Sequence[Label] | None = None
+    reason: str = "score_unread"
+
+    @property
+    def unread(self) -> int:
+        """How many rows say nothing."""
+        return int(np.count_nonzero(~self.labelled & np.isnan(self.scores)))
+
+
+class _Column(NamedTuple):
+    """One column: labels, which the mask says where there are, or numbers, or neither."""
+
+    rows: int
+    values: Sequence[Any] | NDArray[Any]
+    labelled: Mask | None = None
+    numbers: Floats | None = None
+    text: bool = False
+
+
+def read(block: Block, objective: Objective | None) -> Said:
+    """What each row says. A bad row, of NaN say, is one that says nothing; the others are read all the same."""
+    width = block.width
+    if not width or not block.rows:
+        return _nothing(block.rows)
+    named = block.names is not None and _LABEL in block.names
+    whole = _whole(block)
+    if width > 1 and not named and block.matrix is not None and whole is not None and not any(whole):
+        return _probabilities(block.matrix, objective)
+    columns = _columns(block, whole)
+    if width == 1:
+        return _single(columns[0], objective)
+    return _several(columns, block.names if named else None, objective)
+
+
+def _several(columns: Sequence[_Column], names: Sequence[str] | None, objective: Objective | None) -> Said:
+    """Columns beside each other; ``names`` where one of them says that it holds the label."""
+    task = None if objective is None else objective.task
+    if names is not None:
+        where = names.index(_LABEL)
+        return _named(_class(columns[where], task), _beside(names, where, columns), objective)
+    labels = [column for column in columns if column.labelled is not None]
+    numbers = [column.numbers for column in columns if column.numbers is not None]
+    if task == "regression" or len(labels) + len(numbers) < len(columns) or len(labels) > 1:
+        return _nothing(columns[0].rows)
+    if not labels:
+        return _probabilities(np.column_stack(numbers), objective)
+    return _named(_one_of_two(labels[0], objective), numbers, objective)
+
+
+def upright(block: Block, objective: Objective | None) -> Iterator[Block]:
+    """The rows of a block: the probabilities that were answered for one row of input are one row, not as many."""
+    matrix, vector = block.matrix, block.vector
+    wanted = None if objective is None or objective.task == "regression" else objective.width
+    if not vector or vector != wanted or matrix is None or matrix.dtype.kind != "f" or matrix.shape[1] != 1:
+        yield block
+        return
+    rows: NDArray[Any] = matrix.reshape(-1, vector)
+    good = _sums(rows)
+    if good.any():
+        yield block._replace(rows=int(good.sum()), names=None, matrix=rows[good], source=None)
+    if not good.all():
+        rest = rows[~good].reshape(-1, 1)
+        yield block._replace(rows=len(rest), matrix=rest, source=None)
+
+
+def vector(kept: Any) -> int:  # noqa: ANN401 - what was kept of an answer
+    """How many numbers an answer of one dimension has; 0 of any other."""
+    cls = type(kept)
+    if cls is list:
+        return len(kept) if kept and issubclass(type(kept[0]), (float, np.floating)) else 0
+    return len(kept) if issubclass(cls, np.ndarray) and kept.ndim == 1 else 0
+
+
+def _nothing(rows: int, reason: str = "score_unread") -> Said:
+    return Said(np.zeros(rows, bool), (), np.full(rows, np.nan), None, reason)
+
+
+# ── columns ─────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def _whole(block: Block) -> list[bool] | None:
+    """Which columns of a matrix are labels and no fractions; None of what is no matrix."""
+    matrix = block.matrix
+    if matrix is None:
+        return None
+    if block.names is not None and block.source is None and matrix.dtype.kind == "f":
+        return _merged(matrix)
+    return [block.whole(index) for index in range(block.width)]
+
+
+def _merged(matrix: NDArray[Any]) -> list[bool]:
+    """The same of a small frame, which pandas makes one array: a column of whole numbers where all others have fractions."""
+    found: list[bool] = np.all(_is_whole(matrix), axis=0).tolist()
+    alone = len(found) > 1 and sum(found) == 1 and _sums(matrix).mean() < _HALF
+    return found if alone else [False] * len(found)
+
+
+def _columns(block: Block, whole: Sequence[bool] | None) -> list[_Column]:
+    columns = [block.column(index) for index in range(block.width)]
+    for index, found in enumerate(whole or ()):
+        if found and block.source is not None:
+            columns[index] = [row[index] for row in block.source]
+        elif found:
+            columns[index] = _labels(np.asarray(columns[index]))
+    return [_column(column, block.rows) for column in columns]
+
+
+def _labels(whole: NDArray[Any]) -> NDArray[Any]:
+    """Whole numbers as such: a float is no label of one of two."""
+    return whole.astype(np.int64) if whole.dtype.kind == "f" else whole
+
+
+def _column(values: Sequence[Any] | NDArray[Any], rows: int) -> _Column:
+    kind = values.dtype.kind if isinstance(values, np.ndarray) else "O"
+    if kind == "f":
+        return _Column(rows, values, None, _floats(values))
+    if kind in "iubU":
+        return _Column(rows, values, np.ones(rows, bool), text=kind == "U")
+    cells = [value.item() if isinstance(value, np.generic) else value for value in values]
+    kinds = [_kind(cell) for cell in cells]
+    if "other" in kinds:
+        return _Column(rows, cells)
+    if "text" in kinds or ("whole" in kinds and "number" not in kinds):
+        return _Column(rows, cells, np.array([kind in ("text", "whole") for kind in kinds], bool), text="text" in kinds)
+    return _Column(rows, (), None, np.array([np.nan if cell is None else cell for cell in cells], np.float64))
+
+
+def _kind(cell: object) -> str:
+    """By identity: a class of somebody's metaclass may raise when it is compared."""
+    cls = type(cell)
+    if cls is str:
+        return "text"
+    if cls is int or cls is bool:
+        return "whole"
+    return "number" if cls is float else "none" if cell is None else "other"
+
+
+def _floats(values: Any) -> Floats:  # noqa: ANN401 - an array of numbers
+    return np.asarray(values, np.float64)
+
+
+def _class(column: _Column, task: str | None) -> _Column:
+    """A column that its name makes one of labels, whatever numbers it holds: whole ones, or values of a regression."""
+    numbers = column.numbers
+    if numbers is None:
+        return column
+    if task == "regression":
+        return column._replace(values=numbers, labelled=np.isfinite(numbers))
+    whole = _is_whole(numbers)
+    return column._replace(values=_labels(np.where(whole, numbers, 0)), labelled=whole)
+
+
+def _one_of_two(column: _Column, objective: Objective | None) -> _Column:
+    """Whole numbers beside scores, of a binary task: an id is no label."""
+    if objective is None or objective.task != "binary" or column.text or column.labelled is None:
+        return column
+    sides = objective.positive, objective.negative
+    each = [class_name(label) in sides for label in np.asarray(column.values).tolist()]
+    return column._replace(labelled=column.labelled & np.array(each, bool))
+
+
+def _is_whole(numbers: NDArray[Any]) -> Mask:
+    with np.errstate(invalid="ignore"):
+        whole: Mask = (numbers == np.floor(numbers)) & (np.abs(numbers) < _EXACT)
+    return whole
+
+
+def _beside(names: Sequence[str], where: int, columns: Sequence[_Column]) -> list[Floats]:
+    """The score, or the probabilities, beside a column of labels."""
+    if _SCORE in names:
+        found = columns[names.index(_SCORE)].numbers
+        return [] if found is None else [found]
+    others = [column.numbers for index, column in enumerate(columns) if index != where]
+    numbers = [one for one in others if one is not None]
+    return numbers if len(numbers) == len(others) else []
+
+
+# ── rows ────────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def _single(column: _Column, objective: Objective | None) -> Said:
+    """One value a row: a label, or a float, which its task says what it is."""
+    numbers, task = column.numbers, None if objective is None else objective.task
+    if column.labelled is not None:
+        return Said(column.labelled, column.values, np.full(len(column.labelled), np.nan))
+    if numbers is None:
+        return _nothing(column.rows)
+    if task == "binary":
+        return _nothing(len(numbers))._replace(scores=_scores(numbers))
+    if task == "multiclass":
+        labelled = _is_class(numbers, objective)
+        return Said(labelled, numbers, np.where(labelled, np.nan, _scores(numbers)))
+    scores = np.full(len(numbers), np.nan) if task == "regression" else _scores(numbers)
+    return Said(np.ones(len(numbers), bool), numbers, scores)
+
+
+def _is_class(numbers: Floats, objective: Objective | None) -> Mask:
+    """Which floats are classes: whole ones; 0 and 1 are probabilities where the classes have other names."""
+    whole = _is_whole(numbers)
+    known = () if objective is None else objective.classes
+    if not known:
+        return whole
+    named = np.isin(numbers, [label for label in known if isinstance(label, (int, float)) and abs(label) < _EXACT])
+    with np.errstate(invalid="ignore"):
+        return named | (whole & ~((numbers >= 0) & (numbers <= 1)))
+
+
+def _named(label: _Column, beside: list[Floats], objective: Objective | None) -> Said:
+    """A label beside a score, or beside probabilities."""
+    labelled = label.labelled
+    if labelled is None:
+        return _nothing(label.rows)
+    scores = np.full(len(labelled), np.nan)
+    if len(beside) == 1:
+        scores = _scores(beside[0])
+    elif beside:
+        matrix = np.column_stack(beside)
+        scores = np.where(_sums(matrix), _deciding(matrix, objective, text=label.text), np.nan)
+    return Said(labelled, label.values, scores)
+
+
+def _deciding(matrix: NDArray[Any], objective: Objective | None, *, text: bool) -> Floats:
+    """Of rows of probabilities the one of the positive class, or, of more than two, the largest."""
+    task = None if objective is None else objective.task
+    if matrix.shape[1] == 2 and (task == "binary" or (task is None and not text)):
+        chosen: NDArray[Any] = matrix[:, 1 if objective is None else objective.column]
+    elif task == "binary":
+        return np.full(len(matrix), np.nan)
+    else:
+        chosen = matrix.max(axis=1)
+    return np.minimum(_floats(chosen), 1.0)
+
+
+def _probabilities(matrix: NDArray[Any], objective: Objective | None) -> Said:
+    """Rows of class probabilities; without the objective's classes a class goes by its position."""
+    rows, width = matrix.shape
+    if objective is not None and objective.task == "regression":
+        return _nothing(rows)
+    good = _sums(matrix)
+    wanted = None if objective is None else objective.width
+    if wanted is not None and width != wanted:
+        return _nothing(rows, "class_width" if good.any() else "score_unread")
+    if width == 2 and (objective is None or objective.task != "multiclass"):
+        return _nothing(rows)._replace(scores=np.where(good, _deciding(matrix, objective, text=False), np.nan))
+    best = matrix.argmax(axis=1)
+    scores = np.where(good, np.minimum(_floats(matrix.max(axis=1)), 1.0), np.nan)
+    classes = objective.classes if objective is not None and objective.classes else tuple(range(width))
+    return Said(good, best, scores, classes)
+
+
+def _sums(matrix: NDArray[Any]) -> Mask:
+    """Which rows are probabilities: none negative, and together one."""
+    with np.errstate(invalid="ignore"):
+        near: Mask = np.abs(matrix.sum(axis=1, dtype=np.float64) - 1) <= _NEAR
+        return near & (matrix >= 0).all(axis=1)
+
+
+def _scores(numbers: Floats) -> Floats:
+    with np.errstate(invalid="ignore"):
+        return np.where((numbers >= 0) & (numbers <= 1), numbers, np.nan)
