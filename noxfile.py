@@ -18,7 +18,8 @@ from packaging.version import Version
 
 PROJECT = nox.project.load_toml("pyproject.toml")
 TESTS = nox.project.dependency_groups(PROJECT, "test")
-PYTHONS = ["3.10", "3.11", "3.12", "3.13"]
+AHEAD = [version for version in ("3.14", "3.15") if shutil.which(f"python{version}")]  # where somebody has them
+PYTHONS = ["3.10", "3.11", "3.12", "3.13", *AHEAD]
 # by `lowest`, by `newest`, and by `make test`, which runs on this very Python
 COVERED = {"3.10", "3.13", f"3.{sys.version_info.minor}"}
 ELSEWHERE = [

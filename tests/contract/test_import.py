@@ -14,6 +14,7 @@ ALLOWED = {
     "numpy",
     "opentelemetry",  # the API only, see SEALED
     "wrapt",
+    "_missing_stdlib_info",  # of Python 3.15, whose own list lacks it
     # what the OpenTelemetry API itself imports, by its version
     "deprecated",
     "importlib_metadata",

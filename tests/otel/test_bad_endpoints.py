@@ -188,25 +188,28 @@ def test_an_answer_that_drips_ends_in_time() -> None:
     assert (answer.delivered, answer.retryable) == (False, True)
 
 
-@pytest.mark.parametrize(("status", "arrived", "said"), [(503, 5, "kept and sent later"), (400, 2, "These are lost")])
+@pytest.mark.parametrize(("status", "arrived", "said"), [(503, 6, "kept and sent later"), (400, 3, "These are lost")])
 def test_what_becomes_of_spans_is_what_is_said(status: int, arrived: int, said: str) -> None:
     """Those that a receiver may take later wait for that, those it refuses are dropped, and the log says which."""
     script = """
 import sys, mlobs
 mlobs.configure(endpoint=sys.argv[1], spans="always", export_interval=60)
 predict = mlobs.observe(model="m")(lambda x: 0.5)
-for calls in (3, 2):
+for calls in (1, 3, 2):  # with the first one the exporter is loaded
     for _ in range(calls):
         predict([1.0])
-    mlobs.flush(timeout=0.5 if calls == 3 else 20)
+    mlobs.flush(timeout=1 if calls == 3 else 20)
     print("flushed", flush=True)
     sys.stdin.readline()
 """
     with running() as sink:
-        sink.status = status
         command = [sys.executable, "-c", script, sink.url]
         pipes = dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.PIPE)
         with subprocess.Popen(command, text=True, **pipes) as process:  # type: ignore[call-overload]
+            assert process.stdout.readline() == "flushed\n"
+            sink.status = status
+            process.stdin.write("\n")
+            process.stdin.flush()
             assert process.stdout.readline() == "flushed\n"
             sink.status = 200
             _, told = process.communicate("\n\n", timeout=60)
