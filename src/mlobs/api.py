@@ -88,7 +88,7 @@ def observe(
         if isinstance(function, (classmethod, staticmethod)):
             return cast("F", type(function)(decorate(function.__func__)))
         if not callable(function):
-            message = f"mlobs.observe decorates functions, and this is a {type(function).__name__}: {function!r}"
+            message = f"mlobs.observe decorates functions, and this is a {type(function).__name__}."
             raise ConfigurationError(message)
         if isinstance(function, type):
             message = (
@@ -283,7 +283,7 @@ def _profile(reference: Reference) -> Profile | None:
     if isinstance(reference, (str, os.PathLike)):
         return Profile.load(Path(reference))
     message = (
-        f"reference={reference!r}: expected a mlobs.Profile or the path of one that was saved. "
+        f"reference=… is a {type(reference).__name__}: expected a mlobs.Profile or the path of one that was saved. "
         "Build one: mlobs.Profile.build(training_data).save('reference.json')."
     )
     raise ConfigurationError(message)

@@ -355,6 +355,15 @@ def test_a_model_that_is_off_leaves_nothing(telemetry: Telemetry) -> None:
         assert calls(off, "m") == 0
 
 
+def test_what_is_handed_over_by_mistake_is_not_shown() -> None:
+    """A frame in the place of a profile or of a function does not get its rows into a log."""
+    frame: Any = {"name": ["Jane Roe"]}
+    for mistake in (lambda: mlobs.observe(reference=frame), lambda: mlobs.observe(model="m")(frame)):
+        with pytest.raises(mlobs.ConfigurationError, match="is a dict") as told:
+            mistake()
+        assert "Jane" not in str(told.value)
+
+
 @pytest.mark.parametrize(
     "arguments",
     [{"model": ""}, {"model": 3}, {"capture": "age"}, {"reference": 3}, {"inputs": "nothing"}],
