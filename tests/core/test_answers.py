@@ -81,6 +81,7 @@ def bin_of(score: float) -> str:
         [(1, [0.07, 0.93]), (0, [0.8, 0.2])],
         [pd.DataFrame({"label": [1, 0], "score": [0.93, 0.2]})],
         [pd.DataFrame({"churn": [1, 0], "p": [0.93, 0.2]})],
+        [pd.DataFrame({"churn": pd.array([1, 0], "Int64"), "p": pd.array([0.93, 0.2], "Float64")})],
         [pl.DataFrame({"label": [1, 0], "score": [0.93, 0.2]})],
         [pl.DataFrame({"churn": [1, 0], "p": [0.93, 0.2]})],
         [pa.table({"churn": [1, 0], "p": [0.93, 0.2]})],
@@ -119,6 +120,15 @@ def test_a_label_without_an_objective_is_one_all_the_same(sealed: Telemetry) -> 
     assert judged([(1, 0.93), (0, 0.2)], [1, 0]).confusion == {("1", "1"): 1, ("0", "0"): 1}
     quality = judged([("no", [0.93, 0.07])], ["no"])
     assert quality.accuracy == 1.0
+
+
+def test_a_missing_label_leaves_its_score(sealed: Telemetry) -> None:
+    """Whole numbers that became floats since one is missing are labels still, and its row is judged by the score."""
+    frame = pd.DataFrame({"churn": [1, None, 0], "p": [0.93, 0.7, 0.2]})
+    assert judged([frame, pl.from_pandas(frame)], [1, 1, 0] * 2, **BINARY).accuracy == 1.0
+    masked = np.ma.masked_array([1, 0], [False, True]), np.ma.masked_array([0.9, 0.2], [True, False])
+    assert judged([masked], [1, 0], **BINARY).accuracy == 1.0
+    assert scored(sealed) == sealed.total("mlobs.outcome.score") == 7
 
 
 def test_an_id_beside_a_score_is_no_label(sealed: Telemetry) -> None:
@@ -235,6 +245,28 @@ def test_what_says_neither_is_counted(sealed: Telemetry, answer: Any) -> None:
     assert (quality.joined, quality.confusion) == (2, {})
     assert dropped(sealed, "score_unread") == 2
     assert dropped(sealed, "truth_unjudged") == 2
+
+
+@pytest.mark.parametrize("objective", [BINARY, TEXT, THREE, {"task": "multiclass"}, {"task": "regression"}, {}])
+def test_nothing_strange_raises(sealed: Telemetry, objective: dict[str, Any]) -> None:
+    """Numbers beyond floats and digits, times, masked and missing values: a row says what it can, and the rest is counted."""
+    strange: list[Any] = [
+        10**400, 10**6000, (10**6000, 0.5), (0.5, 10**400), [(0.5, 10**400), (0.3, 0.7)], (object(), 0.5), b"yes",
+        {"label": object(), "score": 0.3}, {"label": 10**6000, "score": "a"}, {"label": NAN, "score": NAN},
+        np.datetime64("2026-01-01", "ns"), (np.timedelta64(3, "ns"), 0.5), (pd.Timestamp(0), pd.NaT), (pd.NA, 0.5),
+        np.array([1 + 2j, 0.5]), np.array([np.inf, -np.inf]), np.zeros((2, 0)), np.array(["a", None], object),
+        (np.ma.masked_array([1, 0], [True, False]), np.ma.masked_array([0.3, 0.7], [False, True])),
+        pd.DataFrame({"label": [1, None], "score": [None, 0.5]}), {"label": "a"}, {"label": [[1.0, 2.0]]}, [None, 0.5],
+        np.float16(0.5), np.longdouble(0.5), np.array([[np.nan, 1e308], [1e308, 1e308]]), 1e308, -0.0, [[]], [{}],
+    ]  # fmt: skip
+    if objective:
+        mlobs.objective(model="m", **objective)
+    predict = mlobs.observe(model="m")(lambda x, y: y)
+    for answer in strange:
+        predict([[1.0], [2.0]], answer)
+        for ticket in mlobs.tickets():
+            mlobs.outcome(ticket, actual=1)
+    assert sealed.numbers("mlobs.sdk.errors") == {}
 
 
 @pytest.mark.parametrize(

@@ -52,7 +52,7 @@ class Block(NamedTuple):
         """Whether a column of a matrix came as whole numbers or truth values."""
         if self.source is None:
             return self.matrix is not None and self.matrix.dtype.kind in "iub"
-        return all(isinstance(row[index], _WHOLE) for row in self.source)
+        return all(issubclass(type(row[index]), _WHOLE) for row in self.source)
 
 
 class Joined(Sequence["Sequence[Any] | NDArray[Any]"]):

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import numpy as np
 
-from mlobs.release.label import class_name
+from mlobs.core.column import columns_of, is_whole
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from mlobs.columns import Block
+    from mlobs.core.column import Column
     from mlobs.release.objective import Objective
     from mlobs.release.packing import Label
 
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
 _LABEL: Final = "label"  # of columns with names
 _SCORE: Final = "score"
 _NEAR: Final = 1e-3  # how far from one a sum of probabilities may be
-_EXACT: Final = 2.0**53  # from here on not every whole number is a float
+_EXACT: Final = 2**53  # from here on not every whole number is a float
 _HALF: Final = 0.5
 
 
@@ -48,44 +49,48 @@ class Said(NamedTuple):
         return int(np.count_nonzero(~self.labelled & np.isnan(self.scores)))
 
 
-class _Column(NamedTuple):
-    """One column: labels, which the mask says where there are, or numbers, or neither."""
-
-    rows: int
-    values: Sequence[Any] | NDArray[Any]
-    labelled: Mask | None = None
-    numbers: Floats | None = None
-    text: bool = False
-
-
 def read(block: Block, objective: Objective | None) -> Said:
     """What each row says. A bad row, of NaN say, is one that says nothing; the others are read all the same."""
-    width = block.width
+    matrix, names, width = block.matrix, block.names, block.width
     if not width or not block.rows:
         return _nothing(block.rows)
-    named = block.names is not None and _LABEL in block.names
-    whole = _whole(block)
-    if width > 1 and not named and block.matrix is not None and whole is not None and not any(whole):
-        return _probabilities(block.matrix, objective)
-    columns = _columns(block, whole)
+    if matrix is not None and matrix.dtype.kind == "f" and width > 1 and names is None and block.source is None:
+        return _probabilities(matrix, objective)
+    columns = columns_of(block)
     if width == 1:
         return _single(columns[0], objective)
-    return _several(columns, block.names if named else None, objective)
-
-
-def _several(columns: Sequence[_Column], names: Sequence[str] | None, objective: Objective | None) -> Said:
-    """Columns beside each other; ``names`` where one of them says that it holds the label."""
     task = None if objective is None else objective.task
-    if names is not None:
+    if names is not None and _LABEL in names:
         where = names.index(_LABEL)
-        return _named(_class(columns[where], task), _beside(names, where, columns), objective)
-    labels = [column for column in columns if column.labelled is not None]
+        label = columns[where].values() if task == "regression" else columns[where].classes()
+        return _named(label, _beside(names, where, columns), objective)
+    return _several(columns, objective, named=names is not None)
+
+
+def _several(columns: list[Column], objective: Objective | None, *, named: bool) -> Said:
+    """Columns beside each other of which none is called label."""
+    task = None if objective is None else objective.task
     numbers = [column.numbers for column in columns if column.numbers is not None]
+    labels = [column for column in columns if column.labelled is not None]
     if task == "regression" or len(labels) + len(numbers) < len(columns) or len(labels) > 1:
         return _nothing(columns[0].rows)
     if not labels:
-        return _probabilities(np.column_stack(numbers), objective)
-    return _named(_one_of_two(labels[0], objective), numbers, objective)
+        matrix = np.column_stack(numbers)
+        where = _merged(matrix) if named else None
+        if where is None:
+            return _probabilities(matrix, objective)
+        labels = [columns[where].classes()]
+        del numbers[where]
+    label = labels[0]
+    if objective is not None and task == "binary":
+        label = label.among((objective.positive, objective.negative))
+    return _named(label, numbers, objective)
+
+
+def _merged(matrix: Floats) -> int | None:
+    """Where in a frame labels are that became floats, beside others or for missing ones: whole, where all others have fractions."""
+    found = np.flatnonzero((is_whole(matrix) | np.isnan(matrix)).all(axis=0))
+    return int(found[0]) if len(found) == 1 and _sums(matrix).mean() < _HALF else None
 
 
 def upright(block: Block, objective: Objective | None) -> Iterator[Block]:
@@ -116,97 +121,7 @@ def _nothing(rows: int, reason: str = "score_unread") -> Said:
     return Said(np.zeros(rows, bool), (), np.full(rows, np.nan), None, reason)
 
 
-# ── columns ─────────────────────────────────────────────────────────────────────────────────────────────────────────
-
-
-def _whole(block: Block) -> list[bool] | None:
-    """Which columns of a matrix are labels and no fractions; None of what is no matrix."""
-    matrix = block.matrix
-    if matrix is None:
-        return None
-    if block.names is not None and block.source is None and matrix.dtype.kind == "f":
-        return _merged(matrix)
-    return [block.whole(index) for index in range(block.width)]
-
-
-def _merged(matrix: NDArray[Any]) -> list[bool]:
-    """The same of a small frame, which pandas makes one array: a column of whole numbers where all others have fractions."""
-    found: list[bool] = np.all(_is_whole(matrix), axis=0).tolist()
-    alone = len(found) > 1 and sum(found) == 1 and _sums(matrix).mean() < _HALF
-    return found if alone else [False] * len(found)
-
-
-def _columns(block: Block, whole: Sequence[bool] | None) -> list[_Column]:
-    columns = [block.column(index) for index in range(block.width)]
-    for index, found in enumerate(whole or ()):
-        if found and block.source is not None:
-            columns[index] = [row[index] for row in block.source]
-        elif found:
-            columns[index] = _labels(np.asarray(columns[index]))
-    return [_column(column, block.rows) for column in columns]
-
-
-def _labels(whole: NDArray[Any]) -> NDArray[Any]:
-    """Whole numbers as such: a float is no label of one of two."""
-    return whole.astype(np.int64) if whole.dtype.kind == "f" else whole
-
-
-def _column(values: Sequence[Any] | NDArray[Any], rows: int) -> _Column:
-    kind = values.dtype.kind if isinstance(values, np.ndarray) else "O"
-    if kind == "f":
-        return _Column(rows, values, None, _floats(values))
-    if kind in "iubU":
-        return _Column(rows, values, np.ones(rows, bool), text=kind == "U")
-    cells = [value.item() if isinstance(value, np.generic) else value for value in values]
-    kinds = [_kind(cell) for cell in cells]
-    if "other" in kinds:
-        return _Column(rows, cells)
-    if "text" in kinds or ("whole" in kinds and "number" not in kinds):
-        return _Column(rows, cells, np.array([kind in ("text", "whole") for kind in kinds], bool), text="text" in kinds)
-    return _Column(rows, (), None, np.array([np.nan if cell is None else cell for cell in cells], np.float64))
-
-
-def _kind(cell: object) -> str:
-    """By identity: a class of somebody's metaclass may raise when it is compared."""
-    cls = type(cell)
-    if cls is str:
-        return "text"
-    if cls is int or cls is bool:
-        return "whole"
-    return "number" if cls is float else "none" if cell is None else "other"
-
-
-def _floats(values: Any) -> Floats:  # noqa: ANN401 - an array of numbers
-    return np.asarray(values, np.float64)
-
-
-def _class(column: _Column, task: str | None) -> _Column:
-    """A column that its name makes one of labels, whatever numbers it holds: whole ones, or values of a regression."""
-    numbers = column.numbers
-    if numbers is None:
-        return column
-    if task == "regression":
-        return column._replace(values=numbers, labelled=np.isfinite(numbers))
-    whole = _is_whole(numbers)
-    return column._replace(values=_labels(np.where(whole, numbers, 0)), labelled=whole)
-
-
-def _one_of_two(column: _Column, objective: Objective | None) -> _Column:
-    """Whole numbers beside scores, of a binary task: an id is no label."""
-    if objective is None or objective.task != "binary" or column.text or column.labelled is None:
-        return column
-    sides = objective.positive, objective.negative
-    each = [class_name(label) in sides for label in np.asarray(column.values).tolist()]
-    return column._replace(labelled=column.labelled & np.array(each, bool))
-
-
-def _is_whole(numbers: NDArray[Any]) -> Mask:
-    with np.errstate(invalid="ignore"):
-        whole: Mask = (numbers == np.floor(numbers)) & (np.abs(numbers) < _EXACT)
-    return whole
-
-
-def _beside(names: Sequence[str], where: int, columns: Sequence[_Column]) -> list[Floats]:
+def _beside(names: Sequence[str], where: int, columns: Sequence[Column]) -> list[Floats]:
     """The score, or the probabilities, beside a column of labels."""
     if _SCORE in names:
         found = columns[names.index(_SCORE)].numbers
@@ -219,11 +134,11 @@ def _beside(names: Sequence[str], where: int, columns: Sequence[_Column]) -> lis
 # ── rows ────────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def _single(column: _Column, objective: Objective | None) -> Said:
+def _single(column: Column, objective: Objective | None) -> Said:
     """One value a row: a label, or a float, which its task says what it is."""
     numbers, task = column.numbers, None if objective is None else objective.task
     if column.labelled is not None:
-        return Said(column.labelled, column.values, np.full(len(column.labelled), np.nan))
+        return Said(column.labelled, column.labels, np.full(len(column.labelled), np.nan))
     if numbers is None:
         return _nothing(column.rows)
     if task == "binary":
@@ -237,7 +152,7 @@ def _single(column: _Column, objective: Objective | None) -> Said:
 
 def _is_class(numbers: Floats, objective: Objective | None) -> Mask:
     """Which floats are classes: whole ones; 0 and 1 are probabilities where the classes have other names."""
-    whole = _is_whole(numbers)
+    whole = is_whole(numbers)
     known = () if objective is None else objective.classes
     if not known:
         return whole
@@ -246,7 +161,7 @@ def _is_class(numbers: Floats, objective: Objective | None) -> Mask:
         return named | (whole & ~((numbers >= 0) & (numbers <= 1)))
 
 
-def _named(label: _Column, beside: list[Floats], objective: Objective | None) -> Said:
+def _named(label: Column, beside: list[Floats], objective: Objective | None) -> Said:
     """A label beside a score, or beside probabilities."""
     labelled = label.labelled
     if labelled is None:
@@ -257,7 +172,7 @@ def _named(label: _Column, beside: list[Floats], objective: Objective | None) ->
     elif beside:
         matrix = np.column_stack(beside)
         scores = np.where(_sums(matrix), _deciding(matrix, objective, text=label.text), np.nan)
-    return Said(labelled, label.values, scores)
+    return Said(labelled, label.labels, scores)
 
 
 def _deciding(matrix: NDArray[Any], objective: Objective | None, *, text: bool) -> Floats:
@@ -269,7 +184,7 @@ def _deciding(matrix: NDArray[Any], objective: Objective | None, *, text: bool) 
         return np.full(len(matrix), np.nan)
     else:
         chosen = matrix.max(axis=1)
-    return np.minimum(_floats(chosen), 1.0)
+    return np.minimum(np.asarray(chosen, np.float64), 1.0)
 
 
 def _probabilities(matrix: NDArray[Any], objective: Objective | None) -> Said:
@@ -284,14 +199,14 @@ def _probabilities(matrix: NDArray[Any], objective: Objective | None) -> Said:
     if width == 2 and (objective is None or objective.task != "multiclass"):
         return _nothing(rows)._replace(scores=np.where(good, _deciding(matrix, objective, text=False), np.nan))
     best = matrix.argmax(axis=1)
-    scores = np.where(good, np.minimum(_floats(matrix.max(axis=1)), 1.0), np.nan)
+    scores = np.where(good, np.minimum(np.asarray(matrix.max(axis=1), np.float64), 1.0), np.nan)
     classes = objective.classes if objective is not None and objective.classes else tuple(range(width))
     return Said(good, best, scores, classes)
 
 
 def _sums(matrix: NDArray[Any]) -> Mask:
     """Which rows are probabilities: none negative, and together one."""
-    with np.errstate(invalid="ignore"):
+    with np.errstate(invalid="ignore", over="ignore"):
         near: Mask = np.abs(matrix.sum(axis=1, dtype=np.float64) - 1) <= _NEAR
         return near & (matrix >= 0).all(axis=1)
 
