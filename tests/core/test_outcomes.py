@@ -7,6 +7,7 @@ import secrets
 import subprocess
 import sys
 import threading
+import weakref
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -197,9 +198,10 @@ def test_a_task_has_no_ticket_of_a_call_before_it(sealed: Telemetry) -> None:
         await asyncio.to_thread(predict, score)
         assert mlobs.ticket() is None
         predict(score)
-        asked.append(mlobs.ticket())
+        mine = mlobs.ticket()
         await asyncio.sleep(0)
-        assert mlobs.ticket() == asked[-1]
+        assert mlobs.ticket() == mine
+        asked.append(mine)
 
     async def all_of_them() -> None:
         predict(0.1)
@@ -298,6 +300,18 @@ def test_the_first_calls_may_be_given_ids(tmp_path: Path) -> None:
             assert telemetry.total("mlobs.outcome.expected") == 2
             assert telemetry.total("mlobs.business.events", model_name="m") == 1
             assert telemetry.total("mlobs.sdk.dropped") == 0
+
+
+def test_first_answers_do_not_stay(telemetry: Telemetry) -> None:
+    """Until somebody has asked for a ticket or an id, an answer's memory is free as soon as the program lets go of it."""
+    predict = mlobs.observe(model="m")(np.ones)
+    answer = predict(1000)
+    alive = weakref.ref(answer)
+    del answer
+    assert alive() is None
+    assert not mlobs.remember("a")  # it is gone
+    predict(1)
+    assert mlobs.remember("b")
 
 
 def test_later_calls_are_not_kept_until_somebody_asks(telemetry: Telemetry) -> None:

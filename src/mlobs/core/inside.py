@@ -59,9 +59,10 @@ class Variant:
 class Handed(NamedTuple):
     """An observed call that ended well, kept for tickets: whose it was, what it answered, and when (perf_counter_ns).
 
-    ``owner``: the task or thread that called, see `here`. ``sealed``: its tickets, one a row, once somebody has them: whoever
-    asks again gets the same. One that runs, and has been asked for its ticket by its own function, has none of the rest,
-    and ``ended`` is -1. ``given`` is what was kept of its input, of an array perhaps the bytes alone, as ``pack`` says.
+    ``answer`` may be a weak reference, see `said`. ``owner``: the task or thread that called, see `here`. ``sealed``: its
+    tickets, one a row, once somebody has them: whoever asks again gets the same. One that runs, and has been asked for its
+    ticket by its own function, has none of the rest, and ``ended`` is -1. ``given`` is what was kept of its input, of an
+    array perhaps the bytes alone, as ``pack`` says.
     """
 
     monitor: Monitor
@@ -72,6 +73,16 @@ class Handed(NamedTuple):
     given: Any = None
     pack: Pack | None = None
 
+    @property
+    def said(self) -> Any:  # noqa: ANN401 - any answer
+        """What it answered; None where it is gone."""
+        return self.answer() if type(self.answer) is weakref.ref else self.answer
+
+    @property
+    def gone(self) -> bool:
+        """Whether the answer was held weakly, and nobody has it any more."""
+        return type(self.answer) is weakref.ref and self.answer() is None
+
     def runs(self, monitor: object) -> bool:
         """Whether it is the call of this monitor that runs."""
         return self.ended < 0 and self.monitor is monitor
@@ -81,6 +92,7 @@ LAST: Final[ContextVar[Handed | None]] = ContextVar("mlobs_last", default=None)
 
 # the calls of one request, whatever threads serve it, and tickets from other processes; set by who wraps the application
 REQUEST: Final[ContextVar[list[Handed | str] | None]] = ContextVar("mlobs_request", default=None)
+_LIGHT: Final = 10_000  # items
 KEPT: Final = 64  # calls of one request whose answers are kept
 
 
@@ -114,11 +126,19 @@ def hand(monitor: Monitor, answer: object, ended: int, given: object, pack: Pack
     sealed = before.sealed if before is not None and before.runs(monitor) else []
     if type(given) is Part:
         given = None  # too large to be held, and of many rows
-    handed = Handed(monitor, answer, ended, sealed, here(), given, pack)
+    handed = Handed(monitor, answer if monitor.whole else _lightly(answer), ended, sealed, here(), given, pack)
     LAST.set(handed)
     request = REQUEST.get()
-    if request is not None and len(request) < KEPT:
+    if monitor.whole and request is not None and len(request) < KEPT:
         request.append(handed)
+
+
+def _lightly(answer: object) -> object:
+    """An answer for whose ticket nobody has asked yet: held so that its memory is free again when the program lets go of it."""
+    try:
+        return weakref.ref(answer)
+    except TypeError:  # Python's own values
+        return None if isinstance(answer, (list, tuple, dict, str, bytes)) and len(answer) > _LIGHT else answer
 
 
 def uncounted(function: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:  # noqa: ANN401 - passed on

@@ -50,7 +50,7 @@ def ended(handed: Handed) -> float:
 
 def predicted(handed: Handed, objective: Objective | None) -> list[Predicted]:
     """What each row of a call's answer predicts, none where it has none; of one that cannot be read, a row of which nothing is known."""
-    answer: Any = handed.answer
+    answer: Any = handed.said
     if type(answer) is str or type(answer) is int or type(answer) is bool:
         return [(answer, None)]
     try:
@@ -69,7 +69,7 @@ def rows_of(handed: Handed) -> int:
 
 def _blocks(handed: Handed) -> Iterable[Block]:
     """The answer as blocks of rows. Raises for what cannot be read."""
-    answer, model = handed.answer, handed.monitor.model
+    answer, model = handed.said, handed.monitor.model
     kept = kind_of(type(answer)).part(answer, 1)  # `keep` would make one array of a frame's columns
     length = vector(kept)
     for block in columns.blocks([kept], len(model.outputs.reference)):

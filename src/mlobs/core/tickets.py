@@ -147,7 +147,7 @@ class Tickets:
         if isinstance(within, Monitor):
             return [prediction(within, given, self._wall(), self._task(within))]
         handed = last()
-        if handed is None:
+        if handed is None or handed.gone:
             self._state.hand()  # from now on there is one
             if within is not True:  # else nothing counts here, and nothing has a ticket
                 self._drop("ticket_call", asked)
