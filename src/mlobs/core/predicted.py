@@ -53,6 +53,10 @@ def predicted(handed: Handed, objective: Objective | None) -> list[Predicted]:
     answer: Any = handed.said
     if type(answer) is str or type(answer) is int or type(answer) is bool:
         return [(answer, None)]
+    task = None if objective is None else objective.task
+    if type(answer) is float and task != "multiclass":  # what most answers are, at a twentieth of the time
+        score = answer if 0.0 <= answer <= 1.0 and task != "regression" else None
+        return [(None if task == "binary" else answer, score)]
     try:
         return [row for block in _blocks(handed) for row in _rows(block, objective)]
     except Exception:  # noqa: BLE001 - an answer of a kind nobody reads: it is counted where it is folded
