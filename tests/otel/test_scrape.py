@@ -10,7 +10,8 @@ from prometheus_client.parser import text_string_to_metric_families
 
 import mlobs
 from mlobs.otel import machine, names
-from mlobs.otel.scrape import ScrapeExporter, metric_name
+from mlobs.otel.points import Collected
+from mlobs.otel.scrape import Collector, ScrapeExporter, metric_name
 from mlobs.testing import Telemetry
 
 
@@ -57,3 +58,11 @@ def test_a_scrape_says_what_was_counted(telemetry: Telemetry) -> None:
     labels = dict(next(labels for name, labels in samples if name == "mlobs_prediction_rows_total"))
     assert (labels["model_name"], labels["model_version"], labels["model_variant"]) == ("m", "3", "champion")
     assert samples["target_info", (("service_name", "shop"),)] == 1
+
+
+def test_names_that_become_one_label_share_it() -> None:
+    """The values of attributes whose names Prometheus cannot tell apart are joined, in the order of the names."""
+    resource = {"k8s_pod.uid": "2", "k8s.pod/uid": "1", "0start": "x", "team-name": "a"}
+    [info] = Collector(lambda: Collected(0, 1, []), resource).collect()
+    [sample] = info.samples
+    assert sample.labels == {"k8s_pod_uid": "1;2", "key_0start": "x", "team_name": "a"}

@@ -6,8 +6,10 @@ gauges of unit 1 that are ratios keep their ``_ratio``. Needs ``mlobs[prometheus
 
 from __future__ import annotations
 
+import functools
 import itertools
 import math
+import re
 from typing import TYPE_CHECKING, Any, Final
 
 from mlobs.errors import MissingDependencyError
@@ -20,6 +22,7 @@ if TYPE_CHECKING:
     from mlobs.otel.instrument import Instrument
     from mlobs.otel.points import Attributes, Collected
 
+_NO_LABEL: Final = re.compile(r"[^a-zA-Z0-9_]")
 _UNITS: Final = {"s": "seconds", "By": "bytes", "1": "ratio", "W": "watts", "J": "joules", "Cel": "celsius"}
 
 
@@ -93,7 +96,18 @@ def _pairs(attributes: Attributes, each: Attributes) -> tuple[tuple[str, str], .
 
 
 def _labels(pairs: Any) -> dict[str, str]:  # noqa: ANN401 - any pairs of texts
-    return {key.replace(".", "_"): value for key, value in pairs}
+    """Names as Prometheus has them. Values of keys that become one name are joined, as OpenTelemetry's specification says."""
+    found: dict[str, list[str]] = {}
+    for key, value in sorted(pairs):
+        found.setdefault(label_name(key), []).append(value)
+    return {name: ";".join(values) for name, values in found.items()}
+
+
+@functools.lru_cache(1024)
+def label_name(key: str) -> str:
+    """The name Prometheus knows an attribute by."""
+    name = _NO_LABEL.sub("_", key)
+    return f"key_{name}" if name[:1].isdecimal() else name
 
 
 class ScrapeExporter:
