@@ -283,7 +283,7 @@ class Pipeline:
             except Exception as error:  # noqa: BLE001 - likewise
                 state.guard.error("collect", error)
         points.extend(self._collect_self())
-        collected = Collected(state.begun, time.time_ns(), points)
+        collected = Collected(state.begun, max(state.begun, time.time_ns()), points)  # a clock may be set back
         self._series = collected.series
         return collected
 
