@@ -13,7 +13,7 @@ from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import (
 )
 from opentelemetry.sdk.resources import Resource
 
-from mlobs.otel import names, wire
+from mlobs.otel import names, partial, wire
 from mlobs.otel.deltas import Deltas
 from mlobs.otel.metricsdata import metrics_data
 from mlobs.otel.points import Attributes, Collected, Exemplar, Exponential, Histogram, Numbers
@@ -154,9 +154,9 @@ def test_rejected_points_are_read_from_the_answer() -> None:
     response = ExportMetricsServiceResponse()
     response.partial_success.rejected_data_points = 3
     response.partial_success.error_message = "out of order"
-    assert wire.rejected(response.SerializeToString()) == (3, "out of order")
-    assert wire.rejected(ExportMetricsServiceResponse().SerializeToString()) == (0, "")
-    assert wire.rejected(b"<html>\xff") == (0, "")
+    assert partial.rejected(response.SerializeToString()) == (3, "out of order")
+    assert partial.rejected(ExportMetricsServiceResponse().SerializeToString()) == (0, "")
+    assert partial.rejected(b"<html>\xff") == (0, "")
 
 
 def test_attributes_are_encoded_once_and_compress_well() -> None:

@@ -12,8 +12,6 @@ import math
 import struct
 from typing import TYPE_CHECKING, Any, Final
 
-from google.protobuf.message import DecodeError
-from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceResponse
 from opentelemetry.proto.common.v1 import common_pb2 as common
 from opentelemetry.proto.metrics.v1 import metrics_pb2 as pb
 from opentelemetry.proto.resource.v1.resource_pb2 import Resource
@@ -171,12 +169,3 @@ def _field(tag: bytes, payload: bytes) -> bytes:
         length >>= 7
     head.append(length)
     return bytes(head) + payload
-
-
-def rejected(body: bytes) -> tuple[int, str]:
-    """How many points a receiver's answer says it did not take, and why."""
-    try:
-        partial = ExportMetricsServiceResponse.FromString(body).partial_success
-    except DecodeError:  # JSON, or a page: it said yes, and no more than that
-        return 0, ""
-    return int(partial.rejected_data_points), str(partial.error_message)
