@@ -10,6 +10,7 @@ from typing import Any
 import grpc
 from opentelemetry.proto.collector.metrics.v1 import metrics_service_pb2, metrics_service_pb2_grpc
 from opentelemetry.proto.collector.trace.v1 import trace_service_pb2, trace_service_pb2_grpc
+from tests.otel.certificates import Secure
 
 Answer = Callable[[grpc.ServicerContext], Any]
 
@@ -25,8 +26,11 @@ class Received:
 
 
 @contextmanager
-def receiving(metrics: Answer | None = None) -> Iterator[Received]:
-    """A server on loopback; ``metrics`` answers requests for metrics, with an empty answer by default."""
+def receiving(metrics: Answer | None = None, *, at: str = "", secure: Secure | None = None) -> Iterator[Received]:
+    """A server on loopback, or ``at`` a socket; ``metrics`` answers requests for metrics, with an empty answer by default.
+
+    ``secure``: with this certificate.
+    """
     received = Received()
 
     class Metrics(metrics_service_pb2_grpc.MetricsServiceServicer):
@@ -44,7 +48,12 @@ def receiving(metrics: Answer | None = None) -> Iterator[Received]:
     server = grpc.server(futures.ThreadPoolExecutor(2))
     metrics_service_pb2_grpc.add_MetricsServiceServicer_to_server(Metrics(), server)
     trace_service_pb2_grpc.add_TraceServiceServicer_to_server(Traces(), server)
-    received.url = f"http://127.0.0.1:{server.add_insecure_port('127.0.0.1:0')}"
+    if secure is not None:
+        pair = (secure.key.read_bytes(), secure.certificate.read_bytes())
+        received.url = f"https://127.0.0.1:{server.add_secure_port('127.0.0.1:0', grpc.ssl_server_credentials([pair]))}"
+    else:
+        port = server.add_insecure_port(at or "127.0.0.1:0")
+        received.url = at or f"http://127.0.0.1:{port}"
     server.start()
     try:
         yield received

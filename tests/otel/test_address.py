@@ -40,7 +40,7 @@ def test_and_so_over_grpc(url: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "url", ["localhost:4317", "http://[::1]:4317", "unix:///run/otel.sock", "unix:otel.sock", "dns:///c"]
+    "url", ["localhost:4317", "http://[::1]:4317", "unix:///run/otel.sock", "ipv4:127.0.0.1:4317", "dns:///c"]
 )
 def test_what_grpc_takes(url: str) -> None:
     """A host and a port without a scheme, and names of gRPC's own."""

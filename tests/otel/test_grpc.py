@@ -13,7 +13,10 @@ from typing import Any
 
 import grpc
 import pytest
+from google.rpc.error_details_pb2 import RetryInfo
+from google.rpc.status_pb2 import Status
 from opentelemetry.proto.collector.metrics.v1 import metrics_service_pb2
+from tests.otel.certificates import Secure
 from tests.otel.grpc_receiver import receiving
 
 from mlobs.otel.answer import Answer
@@ -139,6 +142,48 @@ def test_a_certificate_that_is_not_there(tmp_path: Path) -> None:
     answer = posted(ENDPOINT="https://127.0.0.1:1", CERTIFICATE=str(tmp_path / "ca.pem"))
     assert answer.retryable
     assert f"OTEL_EXPORTER_OTLP_CERTIFICATE: {tmp_path / 'ca.pem'} cannot be read" in answer.problem
+
+
+@pytest.mark.parametrize("compression", ["none", "gzip", "deflate"])
+def test_encrypted_and_compressed(tmp_path: Path, compression: str) -> None:
+    """With the authority's certificate, also one that comes after the first export."""
+    secure = Secure(tmp_path)
+    late = tmp_path / "late.pem"
+    with receiving(secure=secure) as received:
+        named = {
+            "OTEL_EXPORTER_OTLP_METRICS_CERTIFICATE": str(late),
+            "OTEL_EXPORTER_OTLP_COMPRESSION": compression,
+        }
+        way = Grpc(Endpoint.of(named, "metrics", base=received.url, grpc=True), "metrics")
+        assert not way.post(b"", 10).delivered
+        late.write_bytes(secure.certificate.read_bytes())
+        assert way.post(b"\x0a\x00" * 1_000, 10).delivered
+    [request] = received.metrics
+    assert len(request.resource_metrics) == 1_000
+
+
+def test_over_a_socket_of_this_machine(tmp_path: Path) -> None:
+    """GRPC's own names of places are taken; without http:// they are encrypted unless told otherwise."""
+    with receiving(at=f"unix:{tmp_path / 'otel.sock'}") as received:
+        assert posted(ENDPOINT=received.url, INSECURE="true").delivered
+        assert posted(ENDPOINT=received.url.replace("unix:", "unix://"), INSECURE="true").delivered
+        assert not posted(ENDPOINT=received.url).delivered
+
+
+def test_asked_for_a_pause_it_says_so() -> None:
+    """The delay in the details of a status is what Retry-After is over HTTP."""
+    delay = RetryInfo()
+    delay.retry_delay.seconds = 7
+    status = Status(code=14)
+    status.details.add().Pack(delay)
+
+    def busy(context: grpc.ServicerContext) -> Any:
+        context.set_trailing_metadata((("grpc-status-details-bin", status.SerializeToString()),))
+        context.abort(grpc.StatusCode.UNAVAILABLE, "busy")
+
+    with receiving(busy) as received:
+        answer = posted(ENDPOINT=received.url)
+    assert (answer.retryable, answer.pause) == (True, 7.0)
 
 
 def test_credentials_of_a_package_that_is_not_there() -> None:

@@ -101,7 +101,8 @@ def test_json_is_read() -> None:
     assert rejected(b'{"partialSuccess": {"rejectedDataPoints": "5", "errorMessage": "no"}}') == (5, "no")
     assert rejected(b'{"partialSuccess": {"rejectedSpans": 4}}', spans=True) == (4, "")
     assert rejected(b'{"ok": true}') == (0, "")
-    assert rejected(b"{") == (0, "")
+    assert rejected(b"{") == rejected(b'{"a":' * 20_000) == (0, "")
+    assert rejected(b'{"partialSuccess": {"rejectedDataPoints": -5}}') == (0, "")
 
 
 @pytest.mark.parametrize(

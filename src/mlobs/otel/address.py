@@ -7,6 +7,7 @@ from typing import Final, NamedTuple
 from urllib.parse import unquote, urlsplit, urlunsplit
 
 _SCHEMES: Final = ("http", "https")
+_OWN: Final = re.compile(r"(unix|unix-abstract|ipv4|ipv6|dns|vsock|xds):")  # gRPC's naming
 _NO_PLACE: Final = re.compile(r"[\x00-\x20\x7f]")
 
 
@@ -21,14 +22,14 @@ class Address(NamedTuple):
 
 def address(url: str, *, grpc: bool = False) -> Address:
     """The address in a URL. ``grpc``: also one without a scheme, and one of gRPC's own, as ``unix:///run/otel.sock``."""
+    if grpc and (own := _OWN.match(url)):
+        return Address(own[1])
     bare = grpc and "//" not in url
     try:
         parts = urlsplit(f"//{url}" if bare else url)
         found = Address(parts.scheme, parts.hostname or "")
     except ValueError:
         return Address(wrong="its host is none; an IPv6 address stands in brackets, as http://[::1]:4318")
-    if grpc and (url.startswith("unix:") or parts.scheme not in ("", *_SCHEMES)):
-        return found._replace(scheme=parts.scheme or "unix")
     try:
         port = parts.port
     except ValueError:

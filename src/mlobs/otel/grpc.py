@@ -10,6 +10,8 @@ from importlib.metadata import entry_points
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlsplit
 
+from google.protobuf.message import DecodeError
+
 from mlobs.otel.answer import Answer
 from mlobs.otel.trust import Files
 
@@ -24,7 +26,8 @@ _RETRYABLE: Final = frozenset(
     {"CANCELLED", "DEADLINE_EXCEEDED", "ABORTED", "OUT_OF_RANGE", "UNAVAILABLE", "DATA_LOSS", "RESOURCE_EXHAUSTED"}
 )
 _CREDENTIALS: Final = frozenset({"UNAUTHENTICATED", "PERMISSION_DENIED"})
-_LARGE: Final = ("larger than max", "too large", "exceeds maximum size")
+_FULL: Final = frozenset({"RESOURCE_EXHAUSTED", "OUT_OF_RANGE"})  # the second one is Rust's
+_LARGE: Final = ("larger than max", "too large", "exceeds")
 _OPTIONS: Final = (
     ("grpc.primary_user_agent", "mlobs"),
     ("grpc.use_local_subchannel_pool", 1),  # else a new channel waits as long as the last one's failures say
@@ -94,7 +97,7 @@ class Grpc:
     def _refused(self, error: Any) -> Answer:  # noqa: ANN401 - as above
         code = error.code().name
         details = " ".join(str(error.details() or "").split())
-        large = code == "RESOURCE_EXHAUSTED" and any(sign in details for sign in _LARGE)
+        large = code in _FULL and any(sign in details for sign in _LARGE)
         cure = "Check what listens there."
         if large:
             cure = "The request is too large for it: raise its limit."
@@ -108,8 +111,25 @@ class Grpc:
             delivered=False,
             retryable=code in _RETRYABLE and not large,
             problem=f"{self.endpoint.shown} answered {code} ({details}). {cure}",
+            pause=_pause(error.trailing_metadata() or ()),
             large=large,
         )
+
+
+def _pause(metadata: Any) -> float:  # noqa: ANN401 - as above
+    """Seconds that the server asks to be left alone, in the details of its status."""
+    from google.rpc.error_details_pb2 import RetryInfo
+    from google.rpc.status_pb2 import Status
+
+    found = RetryInfo()
+    try:
+        for key, value in metadata:
+            if key == "grpc-status-details-bin":
+                for detail in Status.FromString(value).details:
+                    detail.Unpack(found)  # where it is one
+    except DecodeError:
+        return 0.0
+    return max(0.0, float(found.retry_delay.seconds + found.retry_delay.nanos / 1e9))
 
 
 def _provided(name: str) -> Any:  # noqa: ANN401 - as above

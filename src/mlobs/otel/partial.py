@@ -39,6 +39,6 @@ def rejected(body: bytes, *, spans: bool = False) -> tuple[int, str]:
             found = json_format.Parse(body, kind(), ignore_unknown_fields=True).partial_success
         else:
             found = kind.FromString(body).partial_success
-    except (DecodeError, ValueError, json_format.Error):  # it said yes, and no more than that
+    except (DecodeError, ValueError, RecursionError, json_format.Error):  # it said yes, and no more than that
         return 0, ""
-    return int(found.rejected_spans if spans else found.rejected_data_points), str(found.error_message)
+    return max(0, int(found.rejected_spans if spans else found.rejected_data_points)), str(found.error_message)
