@@ -9,7 +9,9 @@ from __future__ import annotations
 import functools
 import itertools
 import math
+import os
 import re
+import time
 from typing import TYPE_CHECKING, Any, Final
 
 from mlobs.errors import MissingDependencyError
@@ -22,6 +24,8 @@ if TYPE_CHECKING:
     from mlobs.otel.instrument import Instrument
     from mlobs.otel.points import Attributes, Collected
 
+_LETTING_GO: Final = 5.0  # seconds; it takes half a one, and a scrape that is under way
+_serving: Final[dict[int, int]] = {}  # ports, and which process serves there: a forked child serves none
 _NO_LABEL: Final = re.compile(r"[^a-zA-Z0-9_]")
 _UNITS: Final = {"s": "seconds", "By": "bytes", "1": "ratio", "W": "watts", "J": "joules", "Cel": "celsius"}
 
@@ -129,8 +133,10 @@ class ScrapeExporter:
         registry.register(Collector(collect, resource))
         host = environ.get("OTEL_EXPORTER_PROMETHEUS_HOST", "").strip() or "localhost"
         port = int(environ.get("OTEL_EXPORTER_PROMETHEUS_PORT", "").strip() or 9464)
+        _await(port)
         self._server, self._thread = start_http_server(port, host, registry=registry)
         self.port: int = self._server.server_port
+        _serving[self.port] = os.getpid()
 
     def export(self, collected: Collected, timeout: float) -> Answer:
         """Nothing to do: whoever scrapes, collects."""
@@ -141,3 +147,11 @@ class ScrapeExporter:
         """Stop serving."""
         self._server.shutdown()
         self._server.server_close()
+        _serving.pop(self.port, None)
+
+
+def _await(port: int) -> None:
+    """Until the exporter of the settings before, which stops on a thread of its own, has let go of the port."""
+    deadline = time.monotonic() + _LETTING_GO
+    while _serving.get(port) == os.getpid() and time.monotonic() < deadline:
+        time.sleep(0.02)
