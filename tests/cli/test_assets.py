@@ -200,10 +200,16 @@ def test_links_of_exported_pages_lead_to_exported_files(tmp_path: Path) -> None:
     assert dead == []
 
 
-@pytest.mark.parametrize("arguments", [["assets"], ["assets", "nonsense"], ["assets", "export"]])
-def test_a_missing_word_is_told(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
-    """What is missing ends with the usage and status 2."""
+@pytest.mark.parametrize(
+    "arguments", [["assets"], ["assets", "nonsense"], ["assets", "export"], ["assets", "export", ""]]
+)
+def test_a_missing_word_is_told(
+    arguments: list[str], capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is missing ends with the usage and status 2, and nothing is written."""
+    monkeypatch.chdir(tmp_path)
     with pytest.raises(SystemExit) as exit_:
         main(arguments)
     assert exit_.value.code == FAILED
     assert "usage: mlobs assets" in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == []

@@ -36,7 +36,7 @@ from mlobs.doctor.finding import Finding
 from mlobs.doctor.panels import dashboards, filled
 from mlobs.doctor.report import colourful, line
 from mlobs.doctor.rulefile import groups
-from mlobs.doctor.secrets import Secrets, shown
+from mlobs.otel.secrets import Secrets, shown
 
 ROOT = Path(__file__).parents[2]
 SECRET = "s3cr3t-t0ken"
@@ -448,10 +448,11 @@ def test_a_certificate_that_nobody_trusts(doctor: Doctor, tmp_path: Path) -> Non
 
 
 def test_a_certificate_that_is_not_there(doctor: Doctor, tmp_path: Path) -> None:
-    """An exporter that cannot be made is a failure with the file's name."""
+    """What cannot be read is a failure with the file's name and the variable's."""
     missing = tmp_path / "ca.pem"
     seen = doctor(OTEL_EXPORTER_OTLP_ENDPOINT="https://127.0.0.1:4318", OTEL_EXPORTER_OTLP_CERTIFICATE=str(missing))
-    assert "cannot be made" in seen.only("exporter", "fail").said
+    said = seen.only("exporter", "fail").said
+    assert f"OTEL_EXPORTER_OTLP_CERTIFICATE: {missing} cannot be read" in said
     assert seen.status == 1
 
 
@@ -828,7 +829,7 @@ def test_secrets_are_never_told(doctor: Doctor, sink: Sink) -> None:
 def test_what_is_hidden() -> None:
     """A URL keeps its host, a text everything but the secrets."""
     assert shown("https://user:pass@host:1/v1?token=abc") == "https://***@host:1/v1?token=***"
-    secrets = Secrets(
+    secrets = Secrets.of(
         {"OTEL_EXPORTER_OTLP_HEADERS": "a=Bearer%20long-enough,b=xy", "HOME": "/root"}, ["http://u:p%40ss@h"]
     )
     assert secrets.hide("Bearer long-enough, long-enough, p@ss, xy at /root") == "***, ***, ***, xy at /root"

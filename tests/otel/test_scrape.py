@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import socket
+import subprocess
+import sys
 import urllib.request
 
 import numpy as np
@@ -10,7 +14,8 @@ from prometheus_client.parser import text_string_to_metric_families
 
 import mlobs
 from mlobs.otel import machine, names
-from mlobs.otel.scrape import ScrapeExporter, metric_name
+from mlobs.otel.points import Collected
+from mlobs.otel.scrape import Collector, ScrapeExporter, metric_name
 from mlobs.testing import Telemetry
 
 
@@ -57,3 +62,45 @@ def test_a_scrape_says_what_was_counted(telemetry: Telemetry) -> None:
     labels = dict(next(labels for name, labels in samples if name == "mlobs_prediction_rows_total"))
     assert (labels["model_name"], labels["model_version"], labels["model_variant"]) == ("m", "3", "champion")
     assert samples["target_info", (("service_name", "shop"),)] == 1
+
+
+def test_names_that_become_one_label_share_it() -> None:
+    """The values of attributes whose names Prometheus cannot tell apart are joined, in the order of the names."""
+    resource = {"k8s_pod.uid": "2", "k8s.pod/uid": "1", "0start": "x", "team-name": "a"}
+    [info] = Collector(lambda: Collected(0, 1, []), resource).collect()
+    [sample] = info.samples
+    assert sample.labels == {"k8s_pod_uid": "1;2", "key_0start": "x", "team_name": "a"}
+
+
+@pytest.mark.parametrize("change", ["mlobs.configure(export_interval=5)", "mlobs.shutdown()"])
+def test_the_port_is_served_on_after_a_change(change: str) -> None:
+    """New settings, and a call after a shutdown, serve the same counts at the same port."""
+    script = f"""
+import os, urllib.request
+import mlobs
+predict = mlobs.observe(model="m")(lambda x: 0.5)
+def scraped():
+    mlobs.flush(timeout=20)  # then it is served
+    with urllib.request.urlopen("http://127.0.0.1:" + os.environ["OTEL_EXPORTER_PROMETHEUS_PORT"], timeout=10) as page:
+        lines = page.read().decode().splitlines()
+    print([line.split()[-1] for line in lines if line.startswith("mlobs_prediction_duration_seconds_count")])
+predict([1.0])
+scraped()
+for _ in range(2):
+    {change}
+    predict([1.0])
+    scraped()
+"""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+    environ = {
+        "OTEL_METRICS_EXPORTER": "prometheus",
+        "OTEL_TRACES_EXPORTER": "none",
+        "OTEL_EXPORTER_PROMETHEUS_HOST": "127.0.0.1",
+        "OTEL_EXPORTER_PROMETHEUS_PORT": str(port),
+    }
+    command = [sys.executable, "-c", script]
+    done = subprocess.run(
+        command, env={**os.environ, **environ}, capture_output=True, text=True, timeout=60, check=False
+    )
+    assert (done.stdout.splitlines(), done.stderr) == (["['1.0']", "['2.0']", "['3.0']"], "")

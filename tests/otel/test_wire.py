@@ -13,7 +13,7 @@ from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import (
 )
 from opentelemetry.sdk.resources import Resource
 
-from mlobs.otel import names, wire
+from mlobs.otel import names, partial, wire
 from mlobs.otel.deltas import Deltas
 from mlobs.otel.metricsdata import metrics_data
 from mlobs.otel.points import Attributes, Collected, Exemplar, Exponential, Histogram, Numbers
@@ -112,6 +112,32 @@ def test_deltas_add_up_to_the_cumulative_counts() -> None:
     assert fresh[5].zero_count == 6
 
 
+def test_what_is_no_delta_keeps_its_start() -> None:
+    """A sum that goes down too, and a gauge, began with the process: a start that moves reads as a reset."""
+    deltas = Deltas()
+    deltas.arrived(collected(1))
+    fresh = deltas.since(collected(2, time=3_000))
+    starts = {points.instrument.name: start for points, start in fresh.started()}
+    assert starts[names.PREDICTION_ACTIVE.name] == starts[names.FEATURE_REFERENCE_RATIO.name] == 1_000
+    assert starts[names.PREDICTION_CPU_TIME.name] == starts[names.PREDICTION_DURATION.name] == 2_000
+    ours = by_name(ExportMetricsServiceRequest.FromString(wire.encode(fresh, {}, delta=True)))
+    theirs = by_name(encode_metrics(metrics_data(fresh, RESOURCE, delta=True)))
+    for request in (ours, theirs):
+        assert request["mlobs.prediction.active"].sum.data_points[0].start_time_unix_nano == 1_000
+        assert request["mlobs.prediction.duration"].histogram.data_points[0].start_time_unix_nano == 2_000
+
+
+def test_no_delta_ends_before_it_begins() -> None:
+    """Where the clock was set back, time stands still until it has caught up."""
+    deltas = Deltas()
+    deltas.arrived(collected(1, time=9_000))
+    fresh = deltas.since(collected(2, time=5_000))
+    assert fresh.time_unix_nano == 9_000
+    deltas.arrived(collected(2, time=5_000))
+    later = deltas.since(collected(3, time=10_000))
+    assert (later.start_unix_nano, later.time_unix_nano) == (9_000, 10_000)
+
+
 def test_deltas_of_an_exponential_histogram_that_was_rescaled() -> None:
     """Counts sent at a finer scale are subtracted at the coarser one."""
     deltas = Deltas()
@@ -128,9 +154,9 @@ def test_rejected_points_are_read_from_the_answer() -> None:
     response = ExportMetricsServiceResponse()
     response.partial_success.rejected_data_points = 3
     response.partial_success.error_message = "out of order"
-    assert wire.rejected(response.SerializeToString()) == (3, "out of order")
-    assert wire.rejected(ExportMetricsServiceResponse().SerializeToString()) == (0, "")
-    assert wire.rejected(b"<html>\xff") == (0, "")
+    assert partial.rejected(response.SerializeToString()) == (3, "out of order")
+    assert partial.rejected(ExportMetricsServiceResponse().SerializeToString()) == (0, "")
+    assert partial.rejected(b"<html>\xff") == (0, "")
 
 
 def test_attributes_are_encoded_once_and_compress_well() -> None:

@@ -27,7 +27,7 @@ def add(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None
         help="write them into a folder",
         description="Write the files into a folder. Nothing is replaced unless --force says so.",
     )
-    export.add_argument("folder", type=Path, metavar="DIR", help="where to; it is made if need be")
+    export.add_argument("folder", type=_folder, metavar="DIR", help="where to; it is made if need be")
     export.add_argument("--force", action="store_true", help="replace files that differ")
 
 
@@ -60,6 +60,12 @@ def _tell(folder: Path, done: Exported) -> None:
         f"and open http://localhost:3000. With a Prometheus of your own: rule_files: [{folder / 'prometheus' / 'mlobs-*.yml'}]\n"
         f"Everything else, Kubernetes too: {folder / 'deploy' / 'README.md'}"
     )
+
+
+def _folder(text: str) -> Path:
+    if not text.strip():  # a variable that is not set, and 46 files among others
+        raise argparse.ArgumentTypeError("the name of a folder is due; `.` is the current one")
+    return Path(text)
 
 
 def _size(size: int) -> str:

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import argparse
-import io
 import json
 import math
 import signal
-import sys
 from contextlib import contextmanager
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Final
@@ -60,9 +58,6 @@ def run(arguments: argparse.Namespace) -> int:
     from mlobs.demo.story import Script, play
     from mlobs.demo.summary import summary
 
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="replace")  # a terminal without blocks and arrows still gets its numbers
     keeping = Keeping.chosen(arguments.record, quiet=arguments.json)
     recording = None if keeping is None else Recording()
     console = Console(stderr=arguments.json)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import importlib
+import io
 import os
 import sys
 from importlib.metadata import version
@@ -40,6 +41,7 @@ class Command(Protocol):
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; the exit status: 0 done, 2 bad input (said in one line on standard error)."""
+    _streams()
     parser = argparse.ArgumentParser(prog="mlobs", description="See what a model does in production.")
     parser.add_argument("--version", action="version", version=f"mlobs {version('mlobs')}")
     subparsers = parser.add_subparsers(dest="command", metavar="command", required=True)
@@ -48,6 +50,16 @@ def main(argv: Sequence[str] | None = None) -> int:
         command.add(subparsers)
     arguments = parser.parse_args(argv)
     return _run(commands[arguments.command], arguments)
+
+
+def _streams() -> None:
+    """Whatever the terminal cannot show is a question mark, and a stream that is closed takes everything."""
+    for name in ("stdout", "stderr"):
+        stream = getattr(sys, name)
+        if stream is None:
+            setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115, PTH123 - it stays open
+        elif isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")
 
 
 def _run(command: Command, arguments: argparse.Namespace) -> int:

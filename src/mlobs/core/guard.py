@@ -25,6 +25,7 @@ _MEANINGS = {
     "feature_limit": "more features than settings.max_features; the rest are not observed",
     "span_queue_full": "spans waited for a receiver until there was no room",
     "span_refused": "the receiver refused spans",
+    "span_unsent": "spans waited for a receiver when new settings turned their export off",
     "fold_failed": "rows whose counting failed inside mlobs; mlobs.sdk.errors has the cause",
     "rejected": "the receiver took the request but refused some points",
     "model_limit": "more models than settings.max_models; the rest are counted as one",

@@ -102,6 +102,7 @@ class Pipeline:
                 self._state.guard.drop,
                 endpoint=settings.endpoint,
                 provider=settings.tracer_provider,
+                waiting=self._state.unsent,
             )
         return self._spans
 
@@ -250,7 +251,7 @@ class Pipeline:
 
     def _tell(self, signal: str, answer: Answer) -> None:
         guard = self._state.guard
-        if answer.problem:
+        if answer.problem and not answer.delivered:
             kept = "Counts are kept and sent later."
             if signal == "spans":
                 kept = "The newest are kept and sent later." if answer.retryable else "These are lost."
@@ -283,7 +284,7 @@ class Pipeline:
             except Exception as error:  # noqa: BLE001 - likewise
                 state.guard.error("collect", error)
         points.extend(self._collect_self())
-        collected = Collected(state.begun, time.time_ns(), points)
+        collected = Collected(state.begun, max(state.begun, time.time_ns()), points)  # a clock may be set back
         self._series = collected.series
         return collected
 

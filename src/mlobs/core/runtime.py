@@ -6,6 +6,7 @@ import atexit
 import concurrent.futures.thread  # noqa: F401 - it registers fork hooks; loaded amid a fork, half of them would run
 import os
 import time
+from collections import deque
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -140,6 +141,7 @@ class Runtime(State):
         judged = (self.objectives, self.hands, self.outcomes, self.reports)
         configured, self._configured = self._configured, True
         self.shutdown(0)
+        unsent, self.unsent = self.unsent, deque()
         self._settings, self.clock, self.models, self.monitors = settings, clock, {}, {}
         self.news.come()
         self.guard = Guard()
@@ -155,6 +157,7 @@ class Runtime(State):
             self._settings, self.clock, self.models, self.monitors, self.guard = before
             self.news.come()
             self.objectives, self.hands, self.outcomes, self.reports = judged
+            self.unsent = unsent
             self._configured = configured
             self._renew()
 

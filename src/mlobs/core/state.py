@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from abc import ABC, abstractmethod
+from collections import deque
 from typing import TYPE_CHECKING, Final
 
 from mlobs.core.budget import Budget
@@ -21,6 +22,8 @@ from mlobs.resource import Resources
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from opentelemetry.sdk.trace import ReadableSpan
 
     from mlobs.profile import Profile
     from mlobs.release.objective import Objective
@@ -60,6 +63,7 @@ class State(ABC):
         self.held = False  # a task is running whose counts are sent when it has ended well
         self.instance: str | None = None
         self.deltas = Deltas()
+        self.unsent: deque[ReadableSpan] = deque()  # spans of ours that no receiver has taken yet
         self.reports = Reports(NO_ATTRIBUTES, self.guard)  # of no model
         self.fold_seconds = 0.0
         self.export_seconds = 0.0

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from mlobs.doctor.setup import Setup
 
 # where OpenTelemetry's own exporters say why they failed; mlobs' own says it in its answer
-_LOGGERS: Final = ("opentelemetry.exporter.otlp.proto.grpc.exporter", "opentelemetry.sdk.metrics", "mlobs")
+_LOGGERS: Final = ("opentelemetry.sdk.metrics", "mlobs")
 
 
 class Sent(NamedTuple):
@@ -79,7 +79,7 @@ class Canary:
         """Send one span; None where the sampler leaves it out. Raises what making the exporter raises."""
         setup = self._setup
         with heard(*_LOGGERS) as said:
-            spans = Spans(setup.environ, lambda: self.resource, lambda _reason, _count: None, endpoint=setup.base)
+            spans = Spans(setup.environ, lambda: self.resource, lambda *_: None, endpoint=setup.base)
             span = spans.tracer.start_span("mlobs doctor", attributes={names.CANARY_ID: self.id})
             span.end()
             if not span.get_span_context().trace_flags.sampled:

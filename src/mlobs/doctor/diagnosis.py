@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from urllib.parse import urlsplit
 
 from mlobs.doctor.reach import reach, words
-from mlobs.doctor.secrets import shown
 from mlobs.doctor.setup import GRPC
+from mlobs.otel.secrets import shown
 
 if TYPE_CHECKING:
     from mlobs.doctor.canary import Sent
@@ -17,13 +17,15 @@ if TYPE_CHECKING:
     from mlobs.otel.answer import Answer
 
 _STATUS: Final = re.compile(r" answered (\d{3}) ?([^.]*)")  # as mlobs.otel.http says it
-_CODE: Final = re.compile(r"StatusCode\.([A-Z_]+)")
-_DETAILS: Final = re.compile(r"error details: (.+)", re.DOTALL)
+_CODE: Final = re.compile(r" answered ([A-Z_]{2,}) \((.*)\)\. ")  # as mlobs.otel.grpc says it
+_UNREACHED: Final = re.compile(r" cannot be reached \((.*)\)\. Start an OTLP")
 _WORDS: Final = 200
 _LOOK: Final = 2.0  # seconds for each closer look
+_OTLP_GRPC: Final = "an OTLP/gRPC receiver, port 4317 by custom"
 _OTLP_HTTP: Final = "an OTLP/HTTP receiver, port 4318 by custom"
 
 _CURES: Final = {
+    200: "Something in between answers for it, a proxy or a network's page to log in: look at the endpoint from here.",
     408: "Something in front of it gave up waiting: look at proxies, or raise their timeouts.",
     411: "A proxy in front of it wants a length; let it pass POST requests as they are.",
     413: "It takes only smaller requests: raise its limit (the Collector's max_request_body_size, nginx' "
@@ -56,29 +58,36 @@ def diagnose(setup: Setup, way: Way, sent: Sent, timeout: float) -> Diagnosis:
             "What it says is its own configuration's: look there.",
         )
     if way.protocol == GRPC:
-        return _grpc(way, answer, sent.said, look)
+        return _grpc(way, answer, look)
     status = _STATUS.search(answer.problem)
     if status:
         headers = {"Content-Type": "application/x-protobuf", **dict(way.endpoint.headers)}
         quoted = words(way.endpoint, sent.body, headers, look)
         said = f"{shown(way.url)} answered {status[1]} {status[2].strip()}" + (f": {quoted}" if quoted else "")
         return Diagnosis(said, _cure(setup, way, int(status[1]), quoted))
+    unreached = _UNREACHED.search(answer.problem)
+    return _unreached(way, unreached[1], look) if unreached else _itself(answer)
+
+
+def _unreached(way: Way, reason: str, look: float) -> Diagnosis:
+    """Over HTTP, why there was no answer."""
     found = reach(way.endpoint, look)
     known = _reached(way, found)
     if known is not None:
         return known
     if found.stage == "http":
         return Diagnosis(
-            f"{shown(way.url)} speaks HTTP, and did not answer the export: {_reason(answer)}",
+            f"{shown(way.url)} speaks HTTP, and did not answer the export: {reason}",
             f"Look at what listens there; it may be slow (OTEL_EXPORTER_OTLP_TIMEOUT is {way.endpoint.timeout:g} s), "
             "or close connections half way.",
         )
-    return Diagnosis(f"{shown(way.url)} cannot be reached: {_reason(answer)}", f"Start {_OTLP_HTTP}, there.")
+    return Diagnosis(f"{shown(way.url)} cannot be reached: {reason}", f"Start {_OTLP_HTTP}, there.")
 
 
-def _reason(answer: Answer) -> str:
-    found = re.search(r"\((.*)\)\. Start an OTLP", answer.problem)
-    return found[1] if found else answer.problem
+def _itself(answer: Answer) -> Diagnosis:
+    """What was wrong before anything was sent: an endpoint or a file, which the answer names with the cure."""
+    said, _, cure = answer.problem.rpartition(". ")
+    return Diagnosis(said, cure)
 
 
 # ── how far one got ─────────────────────────────────────────────────────────────────────────────────────────────────
@@ -86,8 +95,8 @@ def _reason(answer: Answer) -> str:
 
 def _reached(way: Way, found: Reach) -> Diagnosis | None:
     """Where what is spoken there is not the reason: None."""
-    host = urlsplit(way.url if "//" in way.url else f"//{way.url}").netloc.rpartition("@")[2]
-    start = "an OTLP/gRPC receiver, port 4317 by custom" if way.protocol == GRPC else _OTLP_HTTP
+    host = way.url.partition("//")[2].partition("/")[0] or way.url
+    start = _OTLP_GRPC if way.protocol == GRPC else _OTLP_HTTP
     table = {
         "name": (
             f"the name in {shown(way.url)} is not known here: {found.detail}",
@@ -194,10 +203,12 @@ def _path(way: Way, quoted: str) -> str:
 # ── what gRPC answers ───────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def _grpc(way: Way, answer: Answer, said: list[str], look: float) -> Diagnosis:
-    codes = [found[1] for found in map(_CODE.search, said) if found]
-    code = codes[-1] if codes else ""
-    if code in ("", "UNAVAILABLE", "DEADLINE_EXCEEDED", "UNKNOWN", "INTERNAL"):
+def _grpc(way: Way, answer: Answer, look: float) -> Diagnosis:
+    found = _CODE.search(answer.problem)
+    if found is None:
+        return _itself(answer)
+    code, details = found[1], found[2]
+    if code in ("UNAVAILABLE", "DEADLINE_EXCEEDED", "UNKNOWN", "INTERNAL"):
         known = _reached(way, reach(way.endpoint, look, 4317))
         if known is not None:
             return known
@@ -210,7 +221,9 @@ def _grpc(way: Way, answer: Answer, said: list[str], look: float) -> Diagnosis:
         "UNAVAILABLE": "It is not ready, or protects its memory: look at its log. Counts are kept and sent later.",
         "INVALID_ARGUMENT": "It refuses what was sent; deltas, where it takes none?",
     }  # fmt: skip
-    details = [found[1] for found in map(_DETAILS.search, said) if found]
-    quoted = f": {details[-1][:_WORDS]}" if details else ""
-    what = f"answered {code} (gRPC){quoted}" if code else f"did not take it: {answer.problem}"
-    return Diagnosis(f"{shown(way.url)} {what}", cures.get(code, "Look at what listens there, and its log."))
+    if code == "UNAVAILABLE" and "connect" in details:
+        cures[code] = f"Start {_OTLP_GRPC}, there, or look at its log."
+    quoted = f": {details[:_WORDS]}" if details else ""
+    return Diagnosis(
+        f"{shown(way.url)} answered {code} (gRPC){quoted}", cures.get(code, "Look at what listens there, and its log.")
+    )

@@ -15,9 +15,9 @@ from mlobs.doctor.panels import Dashboard, dashboards, shown
 from mlobs.doctor.population import population
 from mlobs.doctor.prometheus import Prometheus
 from mlobs.doctor.rulefile import Group, groups
-from mlobs.doctor.secrets import Secrets
 from mlobs.doctor.setup import Setup
 from mlobs.doctor.visible import answering, visible
+from mlobs.otel.secrets import Secrets
 from mlobs.profile import Profile
 
 if TYPE_CHECKING:
@@ -49,7 +49,7 @@ class Examination:
 
     def __init__(self, asked: Asked) -> None:
         self._asked = asked
-        self._secrets = Secrets(asked.environ, (asked.endpoint, asked.prometheus, asked.health))
+        self._secrets = Secrets.of(asked.environ, (asked.endpoint, asked.prometheus, asked.health))
         self._groups: list[Group] = groups(asked.rules)
         self._dashboards: list[Dashboard] = dashboards(asked.dashboards)
         self._profile = None if asked.reference is None else Profile.load(asked.reference)

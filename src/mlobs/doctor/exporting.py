@@ -7,17 +7,17 @@ import time
 import urllib.error
 import urllib.request
 from typing import TYPE_CHECKING, Final
-from urllib.parse import urlsplit
 
 from mlobs.doctor.diagnosis import diagnose
 from mlobs.doctor.finding import COLLECTOR, EXPORTER, TRACES, Finding, fail, ok, skipped, warn
-from mlobs.doctor.secrets import shown
+from mlobs.otel.secrets import shown
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from mlobs.doctor.canary import Canary, Sent
     from mlobs.doctor.setup import Setup, Way
+    from mlobs.otel.address import Address
 
 _HEALTH: Final = 13133
 _LOCAL: Final = frozenset({"localhost", "127.0.0.1", "::1"})
@@ -80,16 +80,12 @@ def _judged(step: str, setup: Setup, way: Way, sent: Sent, began: float) -> Find
 
 
 def _unmade(step: str, error: Exception) -> Finding:
-    about = f"{error.filename}: {error.strerror}" if isinstance(error, OSError) and error.filename else str(error)
-    cure = "Correct the OTEL_EXPORTER_OTLP_... variable that names it: a certificate, a key, an endpoint."
-    if isinstance(error, ImportError):
-        cure = "Try: pip install --force-reinstall opentelemetry-exporter-otlp"
-    return fail(step, f"the exporter cannot be made: {type(error).__name__}: {about}", cure)
+    cure = "Try: pip install --force-reinstall opentelemetry-exporter-otlp"
+    return fail(step, f"the exporter cannot be made: {type(error).__name__}: {error}", cure)
 
 
-def _place(way: Way) -> tuple[str, str | None, int | None]:
-    url = urlsplit(way.url)
-    return way.protocol, url.hostname, url.port
+def _place(way: Way) -> tuple[str, Address]:
+    return way.protocol, way.address
 
 
 def _served(setup: Setup) -> Finding:
@@ -113,7 +109,7 @@ def _served(setup: Setup) -> Finding:
 
 def collector(setup: Setup, url: str | None) -> Finding:
     """Its health, where it was asked for, or answers at the usual place on this machine."""
-    host = urlsplit(setup.metrics.url).hostname
+    host = setup.metrics.address.host
     asked = url is not None
     if url is None:
         how = f"Try: --collector-health http://HOST:{_HEALTH}"

@@ -9,8 +9,8 @@ import urllib.request
 from typing import Any, Final
 from urllib.parse import unquote, urlencode, urlsplit, urlunsplit
 
-from mlobs.doctor.secrets import shown
 from mlobs.errors import MlobsError
+from mlobs.otel.secrets import shown
 
 _MOST: Final = 64 * 2**20  # bytes of an answer
 

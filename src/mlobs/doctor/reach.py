@@ -10,9 +10,10 @@ import struct
 import urllib.error
 import urllib.request
 from typing import TYPE_CHECKING, Final, Literal, NamedTuple
-from urllib.parse import urlsplit
 
-from mlobs.otel.http import opener, trust
+from mlobs.otel.address import address
+from mlobs.otel.http import opener
+from mlobs.otel.trust import Files
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -40,14 +41,16 @@ class Reach(NamedTuple):
 
 def reach(endpoint: Endpoint, timeout: float, port: int = 4318) -> Reach:
     """Resolve, connect, shake hands, and find out whether HTTP/1 or gRPC answers. Never raises."""
-    url = urlsplit(endpoint.url if "//" in endpoint.url else f"//{endpoint.url}")
+    found = address(endpoint.url, grpc=True)
+    if found.wrong or found.scheme not in ("", "http", "https"):
+        return Reach("other", found.wrong)
+    place = (found.host, found.port or (443 if found.scheme == "https" else port))
     try:
-        address = (url.hostname or "localhost", url.port or (443 if url.scheme == "https" else port))
-        socket.getaddrinfo(*address, type=socket.SOCK_STREAM)
-    except (OSError, ValueError, UnicodeError) as error:
+        socket.getaddrinfo(*place, type=socket.SOCK_STREAM)
+    except (OSError, UnicodeError) as error:
         return Reach("name", str(error))
     try:
-        return _spoken(address, endpoint if url.scheme == "https" else None, timeout)
+        return _spoken(place, endpoint if found.scheme == "https" else None, timeout)
     except OSError as error:
         return Reach(_stage(error), str(getattr(error, "verify_message", "") or error))
 
@@ -62,15 +65,15 @@ def _stage(error: OSError) -> Stage:
     return "unanswered" if isinstance(error, TimeoutError) else "other"
 
 
-def _spoken(address: tuple[str, int], secure: Endpoint | None, timeout: float) -> Reach:
-    answer = _exchange(address, secure, timeout, _ASK, ())
+def _spoken(place: tuple[str, int], secure: Endpoint | None, timeout: float) -> Reach:
+    answer = _exchange(place, secure, timeout, _ASK, ())
     if answer is not None and answer.startswith(b"HTTP/"):
         return Reach("http")
     if answer is not None and answer.startswith(_ALERT):
         return Reach("tls", "it answers with a TLS alert")
     if _is_settings(answer):
         return Reach("grpc")
-    second = _exchange(address, secure, timeout, _PREFACE, ("h2",))
+    second = _exchange(place, secure, timeout, _PREFACE, ("h2",))
     if _is_settings(second):
         return Reach("grpc")
     if answer is None:
@@ -83,16 +86,16 @@ def _is_settings(answer: bytes | None) -> bool:
 
 
 def _exchange(
-    address: tuple[str, int], secure: Endpoint | None, timeout: float, question: bytes, protocols: tuple[str, ...]
+    place: tuple[str, int], secure: Endpoint | None, timeout: float, question: bytes, protocols: tuple[str, ...]
 ) -> bytes | None:
     """What comes back first; None where nothing does in time, nothing where the connection ends."""
     with contextlib.ExitStack() as stack:
-        connection: socket.socket = stack.enter_context(socket.create_connection(address, timeout))
+        connection: socket.socket = stack.enter_context(socket.create_connection(place, timeout))
         if secure is not None:
-            context = trust(secure)
+            context = Files(secure).context()
             if protocols:
                 context.set_alpn_protocols(list(protocols))
-            connection = stack.enter_context(context.wrap_socket(connection, server_hostname=address[0]))
+            connection = stack.enter_context(context.wrap_socket(connection, server_hostname=place[0]))
         try:
             connection.sendall(question)
             return connection.recv(64)

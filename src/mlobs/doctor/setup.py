@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final, NamedTuple
-from urllib.parse import urlsplit
 
 from mlobs.core.settings import Settings, from_environment
 from mlobs.doctor.finding import ENVIRONMENT, Finding, fail, ok, warn
 from mlobs.doctor.heard import heard
-from mlobs.doctor.secrets import shown
 from mlobs.doctor.variables import misspelt
 from mlobs.errors import MlobsError
+from mlobs.otel.address import Address, address
 from mlobs.otel.endpoint import Endpoint, Signal, protocol, temporality
+from mlobs.otel.secrets import shown
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -34,6 +34,11 @@ class Way(NamedTuple):
     def url(self) -> str:
         """Where to."""
         return self.endpoint.url
+
+    @property
+    def address(self) -> Address:
+        """Host and port of where to, or why there are none."""
+        return address(self.url, grpc=self.protocol == GRPC)
 
 
 class Setup(NamedTuple):
@@ -67,11 +72,7 @@ def _way(environ: Mapping[str, str], signal: Signal, base: str | None) -> Way:
     wanted = (given or "otlp").split(",")[0].strip().lower()
     allowed = _METRICS if signal == "metrics" else _TRACES
     how = protocol(environ, signal)
-    endpoint = Endpoint.of(environ, signal, base=base)
-    if how == GRPC:
-        own = environ.get(f"OTEL_EXPORTER_OTLP_{signal.upper()}_ENDPOINT", "").strip()
-        general = environ.get("OTEL_EXPORTER_OTLP_ENDPOINT", "").strip()
-        endpoint = endpoint._replace(url=base or own or general or "http://localhost:4317")
+    endpoint = Endpoint.of(environ, signal, base=base, grpc=how == GRPC)
     return Way(signal, wanted if wanted in allowed else "otlp", how, endpoint)
 
 
@@ -118,14 +119,10 @@ def _wrong(setup: Setup) -> Iterator[Finding]:
     """What no line of a log tells before something is sent, or at all."""
     environ = setup.environ
     for way in (setup.metrics, setup.traces):
-        url = urlsplit(way.url)
-        if (
-            way.exporter == "otlp"
-            and (url.scheme not in ("http", "https") or not url.hostname)
-            and way.protocol != GRPC
-        ):
-            said = f"the endpoint of {way.signal}, {shown(way.url)}, is no URL"
-            yield fail(ENVIRONMENT, said, "Write it with http:// or https:// in front, as http://localhost:4318.")
+        wrong = way.address.wrong
+        if way.exporter == "otlp" and wrong:
+            said = f"the endpoint of {way.signal}, {shown(way.url)}, is no URL to send to"
+            yield fail(ENVIRONMENT, said, f"Correct it: {wrong}.")
         given = environ.get(f"OTEL_{way.signal.upper()}_EXPORTER", "")
         names = [name.strip() for name in given.split(",") if name.strip()]
         allowed = _METRICS if way.signal == "metrics" else _TRACES

@@ -19,7 +19,11 @@ _MODULES: Final = (
     "opentelemetry.sdk.environment_variables",
     "opentelemetry.instrumentation.environment_variables",
 )
-_READ: Final = ("OTEL_EXPORTER_PROMETHEUS_HOST", "OTEL_EXPORTER_PROMETHEUS_PORT")
+_READ: Final = (
+    "OTEL_EXPORTER_PROMETHEUS_HOST",
+    "OTEL_EXPORTER_PROMETHEUS_PORT",
+    "OTEL_PYTHON_EXPORTER_OTLP_GRPC_CREDENTIAL_PROVIDER",
+)
 _CLOSE: Final = 0.88
 # Kubernetes gives every container the addresses of the services beside it; one may be called `otel` or `mlobs`
 _SERVICE: Final = re.compile(r"_(SERVICE_HOST|SERVICE_PORT\w*|PORT|PORT_\d+_\w+)$")

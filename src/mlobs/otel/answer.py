@@ -8,8 +8,8 @@ from typing import NamedTuple
 class Answer(NamedTuple):
     """What came of a request: ``body`` is the server's, ``problem`` says in a line what failed and the cure.
 
-    ``rejected`` points of a delivered request were not taken. ``pause`` is how many seconds the server asks to be left
-    alone.
+    ``rejected`` items of a delivered request were not taken, ``problem`` says why. ``large``: a smaller request may be taken.
+    ``pause`` is how many seconds the server asks to be left alone.
     """
 
     delivered: bool
@@ -18,3 +18,4 @@ class Answer(NamedTuple):
     problem: str = ""
     rejected: int = 0
     pause: float = 0.0
+    large: bool = False

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from mlobs.otel.points import Collected, Exponential, Histogram, Numbers
 
@@ -12,10 +12,13 @@ if TYPE_CHECKING:
     from mlobs.otel.points import Points
 
 _Key = tuple[Any, ...]
+_CUMULATIVE: Final = ("gauge", "updowncounter")
 
 
 class Deltas:
-    """Remembers what has arrived. A window that failed is merged back by not being remembered.
+    """Remembers what has arrived, and until when. What failed is merged back by not being remembered.
+
+    What is no delta, gauges and sums that go down too, keeps the start of the process.
 
     Minimum and maximum of a delta cannot be told from cumulative ones; the cumulative ones are sent. An exponential
     histogram that changed its scale since is sent whole from the change on, with its earlier counts subtracted at
@@ -24,24 +27,35 @@ class Deltas:
 
     def __init__(self) -> None:
         self._sent: dict[_Key, Any] = {}
-        self._since: int | None = None
+        self._until: dict[_Key, int] = {}  # the time of the last export with these points that arrived
+        self._since: int | None = None  # that of the last one that arrived whole
+        self._latest = 0
 
     def since(self, collected: Collected) -> Collected:
-        """What is new in ``collected``."""
+        """What is new in ``collected``. Where the clock was set back time stands still."""
         points = [self._delta(points) for points in collected.points]
         start = collected.start_unix_nano if self._since is None else self._since
-        return Collected(start, collected.time_unix_nano, points)
+        starts = [self._start(points, start, collected.start_unix_nano) for points in collected.points]
+        return Collected(start, max(collected.time_unix_nano, self._latest), points, starts)
 
-    def arrived(self, collected: Collected) -> None:
-        """Everything in ``collected``, which is cumulative, has been delivered."""
-        for points in collected.points:
+    def arrived(self, collected: Collected, first: int = 0, end: int | None = None) -> None:
+        """The points from ``first`` to ``end`` of ``collected``, which is cumulative, have been delivered, after all before."""
+        self._latest = max(collected.time_unix_nano, self._latest)
+        for points in collected.points[first:end]:
             key = (points.instrument.name, points.attributes.items())
+            self._until[key] = self._latest
             if isinstance(points, Numbers):
                 for each, value in zip(points.each, points.values, strict=True):
                     self._sent[(*key, each.items())] = value
             else:
                 self._sent[key] = points
-        self._since = collected.time_unix_nano
+        if end is None or end >= len(collected.points):
+            self._since = self._latest
+
+    def _start(self, points: Points, since: int, begun: int) -> int:
+        if points.instrument.kind in _CUMULATIVE:
+            return begun
+        return self._until.get((points.instrument.name, points.attributes.items()), since)
 
     def _delta(self, points: Points) -> Points:
         key = (points.instrument.name, points.attributes.items())

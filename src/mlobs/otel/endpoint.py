@@ -6,9 +6,12 @@ OpenTelemetry's exporter specification: a variable of the signal wins over the g
 
 from __future__ import annotations
 
+import base64
 from typing import TYPE_CHECKING, Final, Literal, NamedTuple
-from urllib.parse import unquote
 
+from mlobs.otel.address import address, user
+from mlobs.otel.headers import Headers, headers
+from mlobs.otel.secrets import Secrets, in_url, shown
 from mlobs.otel.told import tell
 
 if TYPE_CHECKING:
@@ -18,34 +21,47 @@ Signal = Literal["metrics", "traces"]
 Temporality = Literal["cumulative", "delta"]
 
 _COMPRESSIONS: Final = ("none", "gzip", "deflate")
+_PROVIDER: Final = "OTEL_PYTHON_EXPORTER_OTLP_GRPC_{}CREDENTIAL_PROVIDER"
 _TEMPORALITIES: Final = ("cumulative", "delta", "lowmemory")
 
 
 class Endpoint(NamedTuple):
-    """One signal's destination over OTLP/HTTP."""
+    """One signal's destination. A user and a password in its URL have become a header."""
 
     url: str = "http://localhost:4318/v1/metrics"
-    headers: tuple[tuple[str, str], ...] = ()
+    headers: Headers = ()
     timeout: float = 10.0
     compression: str = "none"
     certificate: str | None = None
     client_certificate: str | None = None
     client_key: str | None = None
+    insecure: bool = False  # of gRPC where the URL has no http:// or https://
+    provider: str = ""  # of gRPC's credentials
 
     @classmethod
-    def of(cls, environ: Mapping[str, str], signal: Signal, *, base: str | None = None) -> Endpoint:
+    def of(cls, environ: Mapping[str, str], signal: Signal, *, base: str | None = None, grpc: bool = False) -> Endpoint:
         """The endpoint of a signal; ``base`` takes the place of OTEL_EXPORTER_OTLP_ENDPOINT.
 
         A value that cannot hold is told once in the log and the default is used: observing must not stop a start.
         """
+        specific = f"OTEL_EXPORTER_OTLP_{signal.upper()}_"
 
         def get(name: str) -> str | None:
-            own = environ.get(f"OTEL_EXPORTER_OTLP_{signal.upper()}_{name}", "").strip()
+            own = environ.get(specific + name, "").strip()
             return own or environ.get(f"OTEL_EXPORTER_OTLP_{name}", "").strip() or None
 
-        own = environ.get(f"OTEL_EXPORTER_OTLP_{signal.upper()}_ENDPOINT", "").strip()
-        general = base or environ.get("OTEL_EXPORTER_OTLP_ENDPOINT", "").strip() or "http://localhost:4318"
-        url = own if own and base is None else f"{general.rstrip('/')}/v1/{signal}"
+        own = environ.get(f"{specific}ENDPOINT", "").strip() if base is None else ""
+        general = base or environ.get("OTEL_EXPORTER_OTLP_ENDPOINT", "").strip()
+        if grpc:
+            url = own or general or "http://localhost:4317"
+        else:
+            url = own or f"{(general or 'http://localhost:4318').rstrip('/')}/v1/{signal}"
+        url, who = user(url)
+        named = f"{specific}HEADERS" if environ.get(f"{specific}HEADERS", "").strip() else "OTEL_EXPORTER_OTLP_HEADERS"
+        sent = headers(get("HEADERS") or "", named, grpc=grpc)
+        if who is not None and not any(name.lower() == "authorization" for name, _ in sent):
+            basic = "Basic " + base64.b64encode(who.encode("utf-8", "surrogateescape")).decode()
+            sent = (*sent, ("authorization" if grpc else "Authorization", basic))
         compression = (get("COMPRESSION") or "none").lower()
         if compression not in _COMPRESSIONS:
             allowed = ", ".join(_COMPRESSIONS)
@@ -53,13 +69,30 @@ class Endpoint(NamedTuple):
             compression = "none"
         return cls(
             url=url,
-            headers=_headers(get("HEADERS") or ""),
+            headers=sent,
             timeout=_seconds(get("TIMEOUT")),
             compression=compression,
             certificate=get("CERTIFICATE"),
             client_certificate=get("CLIENT_CERTIFICATE"),
             client_key=get("CLIENT_KEY"),
+            insecure=(get("INSECURE") or "").lower() == "true",
+            provider=environ.get(_PROVIDER.format(f"{signal.upper()}_")) or environ.get(_PROVIDER.format(""), ""),
         )
+
+    @property
+    def shown(self) -> str:
+        """Its URL as it may be told."""
+        return shown(self.url)
+
+    @property
+    def secrets(self) -> Secrets:
+        """What of it may not be told."""
+        return Secrets([*(value for _, value in self.headers), *in_url(self.url)])
+
+    def wrong(self, *, grpc: bool = False) -> str:
+        """Why nothing can be sent there, and the cure, in a line; nothing where something can."""
+        why = address(self.url, grpc=grpc).wrong
+        return why and f"{self.shown} is no URL to send to: {why}. Correct OTEL_EXPORTER_OTLP_ENDPOINT."
 
 
 def protocol(environ: Mapping[str, str], signal: Signal) -> str:
@@ -79,14 +112,6 @@ def temporality(environ: Mapping[str, str]) -> Temporality:
     if wanted not in ("", *_TEMPORALITIES):
         tell("%s=%r is none of %s: using cumulative", name, wanted, ", ".join(_TEMPORALITIES))
     return "delta" if wanted in _TEMPORALITIES[1:] else "cumulative"
-
-
-def _headers(text: str) -> tuple[tuple[str, str], ...]:
-    broken = sum("=" not in item for item in text.split(",") if item.strip())
-    if broken:
-        tell("OTEL_EXPORTER_OTLP_HEADERS has %d parts that are not key=value: leaving them out", broken)
-    pairs = (item.partition("=") for item in text.split(",") if "=" in item)
-    return tuple((unquote(key).strip(), unquote(value).strip()) for key, _, value in pairs)
 
 
 def _seconds(text: str | None) -> float:

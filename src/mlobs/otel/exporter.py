@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol
+import time
+from typing import TYPE_CHECKING, Final, Protocol
 
 from mlobs.otel.answer import Answer
-from mlobs.otel.endpoint import Endpoint, protocol, temporality
-from mlobs.otel.http import Http
+from mlobs.otel.endpoint import temporality
 from mlobs.otel.told import tell
+from mlobs.otel.way import Way, way
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -17,6 +18,10 @@ if TYPE_CHECKING:
 
     from mlobs.otel.deltas import Deltas
     from mlobs.otel.points import Collected
+
+_MOST: Final = 2_000_000  # bytes of a request; gRPC takes 4 MiB, and nginx 1 MiB, which is found out
+_SMALLEST: Final = 50_000
+_LEAST: Final = 0.05  # seconds for a request of an export whose time is nearly over
 
 
 class Exporter(Protocol):
@@ -30,32 +35,44 @@ class Exporter(Protocol):
 
 
 class OtlpExporter:
-    """OTLP over HTTP with protobuf bytes made by `wire`."""
+    """OTLP over HTTP or gRPC with protobuf bytes made by `wire`, in as many requests as it takes."""
 
-    def __init__(self, endpoint: Endpoint, resource: Resource, deltas: Deltas | None) -> None:
-        self._http = Http(endpoint)
+    def __init__(self, way: Way, resource: Resource, deltas: Deltas | None) -> None:
+        self._way = way
         self._resource = dict(resource.attributes)
         self._deltas = deltas
+        self._most = _MOST
 
     def export(self, collected: Collected, timeout: float) -> Answer:
-        """Encode, send, and remember what arrived."""
+        """Encode, send, and remember what arrived. The first request that fails is the last one."""
         from mlobs.otel import wire
+        from mlobs.otel.partial import judged
 
+        deadline = time.monotonic() + timeout
+        delta = self._deltas is not None
         fresh = self._deltas.since(collected) if self._deltas else collected
-        answer = self._http.post(wire.encode(fresh, self._resource, delta=self._deltas is not None), timeout)
-        if answer.delivered and self._deltas:
-            self._deltas.arrived(collected)
-        if answer.delivered and answer.body:
-            rejected, reason = wire.rejected(answer.body)
-            return answer._replace(rejected=rejected, problem=reason and f"{self._http.endpoint.url} says: {reason}")
-        return answer
+        first, rejected, problem = 0, 0, ""
+        while first < len(fresh.points):
+            body, end = wire.part(fresh, self._resource, first, self._most, delta=delta)
+            answer = self._way.post(body, max(_LEAST, deadline - time.monotonic()))
+            if answer.large and end - first > 1 and self._most > _SMALLEST:
+                self._most = max(_SMALLEST, min(self._most, len(body)) // 2)  # from now on
+                continue
+            if not answer.delivered:
+                return answer._replace(rejected=rejected)
+            answer = judged(answer, self._way.endpoint)
+            rejected, problem = rejected + answer.rejected, answer.problem or problem
+            if self._deltas:
+                self._deltas.arrived(collected, first, end)
+            first = end
+        return Answer(delivered=True, rejected=rejected, problem=problem)
 
     def close(self) -> None:
         """Nothing is held between exports."""
 
 
 class SdkExporter:
-    """Any `opentelemetry.sdk.metrics.export.MetricExporter`: gRPC, console, in memory, the user's own."""
+    """Any `opentelemetry.sdk.metrics.export.MetricExporter`: console, in memory, the user's own."""
 
     def __init__(self, exporter: MetricExporter, resource: Resource, deltas: Deltas | None) -> None:
         self._exporter = exporter
@@ -119,10 +136,4 @@ def exporter(
         return SdkExporter(ConsoleMetricExporter(), resource, sent)
     if wanted != "otlp":
         tell("OTEL_METRICS_EXPORTER=%r is none of otlp, console, prometheus, none: using otlp", wanted)
-    if protocol(environ, "metrics") == "grpc":
-        from opentelemetry.exporter.otlp.proto.grpc.metric_exporter import (
-            OTLPMetricExporter,
-        )
-
-        return SdkExporter(OTLPMetricExporter(endpoint=endpoint), resource, sent)
-    return OtlpExporter(Endpoint.of(environ, "metrics", base=endpoint), resource, sent)
+    return OtlpExporter(way(environ, "metrics", endpoint), resource, sent)

@@ -11,15 +11,19 @@ from typing import TYPE_CHECKING, Final
 
 from mlobs.otel.answer import Answer
 from mlobs.otel.connection import handlers, whole
+from mlobs.otel.trust import Files
 
 if TYPE_CHECKING:
     from mlobs.otel.endpoint import Endpoint
+    from mlobs.otel.trust import Stamp
 
 _RETRYABLE: Final = frozenset({408, 429, 502, 503, 504})  # 408 beside the specification's four: a slow proxy
 _MOST: Final = 65536  # bytes of an answer
 _UNAUTHORISED: Final = frozenset({401, 403})
 _NOT_FOUND: Final = 404
+_TOO_LARGE: Final = 413
 _MOVED: Final = range(300, 400)
+_OTLP: Final = ("application/x-protobuf", "application/protobuf", "application/json")
 
 
 class _Stay(urllib.request.HTTPRedirectHandler):
@@ -29,27 +33,21 @@ class _Stay(urllib.request.HTTPRedirectHandler):
         """Never: the redirect is the answer."""
 
 
-def trust(endpoint: Endpoint) -> ssl.SSLContext:
-    """Whom an endpoint's certificate may be signed by, and our own. Raises OSError where one cannot be read."""
-    context = ssl.create_default_context(cafile=endpoint.certificate)
-    if endpoint.client_certificate:
-        context.load_cert_chain(endpoint.client_certificate, endpoint.client_key)
-    return context
-
-
 def opener(endpoint: Endpoint) -> urllib.request.OpenerDirector:
-    """What requests to an endpoint are sent with. Raises OSError where a certificate cannot be read."""
+    """What requests to an endpoint are sent with. Raises OSError where a certificate cannot be used."""
     secure = endpoint.url.startswith("https:")
-    return urllib.request.build_opener(_Stay(), *handlers((lambda: trust(endpoint)) if secure else None))
+    return urllib.request.build_opener(_Stay(), *handlers(Files(endpoint).context if secure else None))
 
 
 class Http:
     """Posts to one endpoint. No connection is kept: an export is rare, and a kept one does not survive a fork."""
 
     def __init__(self, endpoint: Endpoint) -> None:
-        """Raises OSError where a certificate cannot be read."""
         self.endpoint = endpoint
-        self._opener = opener(endpoint)
+        self._secrets = endpoint.secrets
+        self._files = Files(endpoint)
+        self._opener: urllib.request.OpenerDirector | None = None
+        self._stamp: Stamp = ()
         self._headers = {
             "Content-Type": "application/x-protobuf",
             "User-Agent": "mlobs",
@@ -63,35 +61,42 @@ class Http:
 
         Never raises.
         """
+        wrong = self.endpoint.wrong()
+        if wrong:
+            return Answer(delivered=False, retryable=True, problem=wrong)
         if self.endpoint.compression == "gzip":
             body = gzip.compress(body, compresslevel=6)
         elif self.endpoint.compression == "deflate":
             body = zlib.compress(body)
-        return self._post(body, min(timeout, self.endpoint.timeout))
+        answer = self._post(body, min(timeout, self.endpoint.timeout))
+        return answer._replace(problem=self._secrets.hide(answer.problem))
 
     def _post(self, body: bytes, timeout: float) -> Answer:
-        url = self.endpoint.url
+        url = self.endpoint.shown
         try:
-            request = urllib.request.Request(url, data=body, headers=self._headers, method="POST")  # noqa: S310 - the operator's own endpoint
-            with self._opener.open(request, timeout=timeout) as response:
-                return Answer(delivered=True, body=whole(response, _MOST))
+            send = self._current()
+        except OSError as error:
+            return Answer(
+                delivered=False, retryable=True, problem=f"{error}. Put the file there, or correct the variable."
+            )
+        try:
+            request = urllib.request.Request(self.endpoint.url, data=body, headers=self._headers, method="POST")  # noqa: S310 - the operator's own endpoint
+            with send.open(request, timeout=timeout) as response:
+                said = whole(response, _MOST)
+                kind = response.headers.get("Content-Type", "").partition(";")[0].strip().lower()
+            if said and kind and kind not in _OTLP:
+                problem = (
+                    f"{url} answered {response.status} with {kind}, as a page to log in does. Check what listens there."
+                )
+                return Answer(delivered=False, retryable=True, problem=problem)
+            return Answer(delivered=True, body=said)
         except urllib.error.HTTPError as error:
             error.close()
-            cure = "Check what listens there."
-            if error.code in _UNAUTHORISED:
-                cure = "Set OTEL_EXPORTER_OTLP_HEADERS."
-            elif error.code == _NOT_FOUND:
-                cure = "Point OTEL_EXPORTER_OTLP_ENDPOINT at an OTLP/HTTP receiver, port 4318 by custom."
-            elif error.code in _MOVED:
-                cure = "Point OTEL_EXPORTER_OTLP_ENDPOINT at where it redirects to."
-            return Answer(
-                delivered=False,
-                retryable=error.code in _RETRYABLE,
-                problem=f"{url} answered {error.code} {error.reason}. {cure}",
-                pause=_pause(error.headers.get("Retry-After")),
-            )
+            return self._refused(error)
         except Exception as error:  # noqa: BLE001 - sockets, TLS, proxies and malformed answers: none may reach the host
             reason = getattr(error, "reason", error)
+            if isinstance(reason, ssl.SSLError):
+                self._opener = None  # files that are being replaced may be read anew while their times stay the same
             return Answer(
                 delivered=False,
                 retryable=True,
@@ -99,6 +104,31 @@ class Http:
                 "OTEL_EXPORTER_OTLP_ENDPOINT, or turn the export off with OTEL_METRICS_EXPORTER=none and "
                 "OTEL_TRACES_EXPORTER=none.",
             )
+
+    def _current(self) -> urllib.request.OpenerDirector:
+        """The opener; a new one where its files have been replaced."""
+        stamp = self._files.stamp()
+        if self._opener is None or stamp != self._stamp:
+            self._opener, self._stamp = opener(self.endpoint), stamp
+        return self._opener
+
+    def _refused(self, error: urllib.error.HTTPError) -> Answer:
+        cure = "Check what listens there."
+        if error.code in _UNAUTHORISED:
+            cure = "Set OTEL_EXPORTER_OTLP_HEADERS."
+        elif error.code == _NOT_FOUND:
+            cure = "Point OTEL_EXPORTER_OTLP_ENDPOINT at an OTLP/HTTP receiver, port 4318 by custom."
+        elif error.code in _MOVED:
+            cure = "Point OTEL_EXPORTER_OTLP_ENDPOINT at where it redirects to."
+        elif error.code == _TOO_LARGE:
+            cure = "The request is too large for it: raise its limit, or set OTEL_EXPORTER_OTLP_COMPRESSION=gzip."
+        return Answer(
+            delivered=False,
+            retryable=error.code in _RETRYABLE,
+            problem=f"{self.endpoint.shown} answered {error.code} {error.reason}. {cure}",
+            pause=_pause(error.headers.get("Retry-After")),
+            large=error.code == _TOO_LARGE,
+        )
 
 
 def _pause(text: str | None) -> float:

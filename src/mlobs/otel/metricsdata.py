@@ -26,8 +26,8 @@ if TYPE_CHECKING:
 def metrics_data(collected: Collected, resource: Resource, *, delta: bool = False) -> sdk.MetricsData:
     """Everything collected, as a reader of the SDK would hand it to an exporter."""
     grouped: dict[Instrument, list[Any]] = {}
-    for points in collected.points:
-        grouped.setdefault(points.instrument, []).extend(_data_points(points, collected))
+    for points, start in collected.started():
+        grouped.setdefault(points.instrument, []).extend(_data_points(points, start, collected.time_unix_nano))
     temporality = sdk.AggregationTemporality.DELTA if delta else sdk.AggregationTemporality.CUMULATIVE
     metrics = [
         sdk.Metric(
@@ -54,8 +54,7 @@ def _data(instrument: Instrument, points: list[Any], temporality: sdk.Aggregatio
     return sdk.Sum(points, temporality, is_monotonic=True)
 
 
-def _data_points(points: Points, collected: Collected) -> Iterator[Any]:
-    start, time = collected.start_unix_nano, collected.time_unix_nano
+def _data_points(points: Points, start: int, time: int) -> Iterator[Any]:
     base = dict(points.attributes.items())
     if isinstance(points, Numbers):
         for each, value in zip(points.each, points.values, strict=True):

@@ -6,10 +6,11 @@ Values are cumulative since ``start``; an exporter that must send deltas subtrac
 from __future__ import annotations
 
 import hashlib
+import itertools
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
     from mlobs.otel.instrument import Instrument
 
@@ -129,11 +130,19 @@ Points = Numbers | Histogram | Exponential
 
 
 class Collected(NamedTuple):
-    """Everything one process says at one moment."""
+    """Everything one process says at one moment.
+
+    ``starts``, where it is there, has a start for each of the points: deltas begin where the last one that arrived ended.
+    """
 
     start_unix_nano: int
     time_unix_nano: int
     points: list[Points]
+    starts: Sequence[int] = ()
+
+    def started(self) -> Iterable[tuple[Points, int]]:
+        """The points, each with its start."""
+        return zip(self.points, self.starts or itertools.repeat(self.start_unix_nano), strict=False)
 
     @property
     def series(self) -> int:

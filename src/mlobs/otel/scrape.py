@@ -6,8 +6,12 @@ gauges of unit 1 that are ratios keep their ``_ratio``. Needs ``mlobs[prometheus
 
 from __future__ import annotations
 
+import functools
 import itertools
 import math
+import os
+import re
+import time
 from typing import TYPE_CHECKING, Any, Final
 
 from mlobs.errors import MissingDependencyError
@@ -20,6 +24,9 @@ if TYPE_CHECKING:
     from mlobs.otel.instrument import Instrument
     from mlobs.otel.points import Attributes, Collected
 
+_LETTING_GO: Final = 5.0  # seconds; it takes half a one, and a scrape that is under way
+_serving: Final[dict[int, int]] = {}  # ports, and which process serves there: a forked child serves none
+_NO_LABEL: Final = re.compile(r"[^a-zA-Z0-9_]")
 _UNITS: Final = {"s": "seconds", "By": "bytes", "1": "ratio", "W": "watts", "J": "joules", "Cel": "celsius"}
 
 
@@ -93,7 +100,18 @@ def _pairs(attributes: Attributes, each: Attributes) -> tuple[tuple[str, str], .
 
 
 def _labels(pairs: Any) -> dict[str, str]:  # noqa: ANN401 - any pairs of texts
-    return {key.replace(".", "_"): value for key, value in pairs}
+    """Names as Prometheus has them. Values of keys that become one name are joined, as OpenTelemetry's specification says."""
+    found: dict[str, list[str]] = {}
+    for key, value in sorted(pairs):
+        found.setdefault(label_name(key), []).append(value)
+    return {name: ";".join(values) for name, values in found.items()}
+
+
+@functools.lru_cache(1024)
+def label_name(key: str) -> str:
+    """The name Prometheus knows an attribute by."""
+    name = _NO_LABEL.sub("_", key)
+    return f"key_{name}" if name[:1].isdecimal() else name
 
 
 class ScrapeExporter:
@@ -115,8 +133,10 @@ class ScrapeExporter:
         registry.register(Collector(collect, resource))
         host = environ.get("OTEL_EXPORTER_PROMETHEUS_HOST", "").strip() or "localhost"
         port = int(environ.get("OTEL_EXPORTER_PROMETHEUS_PORT", "").strip() or 9464)
+        _await(port)
         self._server, self._thread = start_http_server(port, host, registry=registry)
         self.port: int = self._server.server_port
+        _serving[self.port] = os.getpid()
 
     def export(self, collected: Collected, timeout: float) -> Answer:
         """Nothing to do: whoever scrapes, collects."""
@@ -127,3 +147,11 @@ class ScrapeExporter:
         """Stop serving."""
         self._server.shutdown()
         self._server.server_close()
+        _serving.pop(self.port, None)
+
+
+def _await(port: int) -> None:
+    """Until the exporter of the settings before, which stops on a thread of its own, has let go of the port."""
+    deadline = time.monotonic() + _LETTING_GO
+    while _serving.get(port) == os.getpid() and time.monotonic() < deadline:
+        time.sleep(0.02)

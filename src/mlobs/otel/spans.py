@@ -5,6 +5,7 @@ from __future__ import annotations
 import _thread
 import queue
 import threading
+import time
 from collections import deque
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final
@@ -13,8 +14,8 @@ from opentelemetry import trace
 
 from mlobs.otel import names
 from mlobs.otel.answer import Answer
-from mlobs.otel.endpoint import Endpoint, protocol
 from mlobs.otel.told import tell
+from mlobs.otel.way import way
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -24,10 +25,12 @@ if TYPE_CHECKING:
     from opentelemetry.sdk.trace.export import SpanExporter
     from opentelemetry.trace import Tracer, TracerProvider
 
-    from mlobs.otel.http import Http
+    from mlobs.otel.way import Way
 
 _QUEUE: Final = 2048  # spans, as OTEL_BSP_MAX_QUEUE_SIZE's default
 _BATCH: Final = 512
+_MOST: Final = 2_000_000  # bytes of a request
+_LEAST: Final = 0.05  # seconds for a request of a flush whose time is nearly over
 
 
 class Spans:
@@ -35,16 +38,18 @@ class Spans:
 
     If the user (or ``opentelemetry-instrument``) set a tracer provider, spans are theirs. If not, mlobs has a
     provider of its own, which is not made global: its spans wait in a bounded queue and go out with the metrics.
+    ``waiting`` is that queue; it outlives new settings, and what is in it goes where the new ones say.
     """
 
     def __init__(
         self,
         environ: Mapping[str, str],
         resource: Callable[[], Resource],
-        dropped: Callable[[str, int], None],
+        dropped: Callable[[str, int, str], None],
         *,
         endpoint: str | None = None,
         provider: TracerProvider | None = None,
+        waiting: deque[ReadableSpan] | None = None,
     ) -> None:
         self._environ = environ
         self._resource = resource
@@ -54,8 +59,8 @@ class Spans:
         self._provider: TracerProvider | None = None
         self._mine: TracerProvider | None = None
         self._tracer: Tracer | None = None
-        self._queue: deque[ReadableSpan] = deque()
-        self._exporter: SpanExporter | Http | None = None
+        self._queue: deque[ReadableSpan] = deque() if waiting is None else waiting
+        self._exporter: SpanExporter | Way | None = None
 
     @property
     def ready(self) -> bool:
@@ -85,8 +90,8 @@ class Spans:
     def _own(self) -> TracerProvider:
         if self._mine is not None:
             return self._mine
-        wanted = (self._environ.get("OTEL_TRACES_EXPORTER", "").strip() or "otlp").split(",")[0].strip().lower()
-        if wanted == "none" or self._environ.get("OTEL_SDK_DISABLED", "").strip().lower() == "true":
+        wanted = self._wanted()
+        if wanted == "none":
             self._mine = trace.NoOpTracerProvider()
             return self._mine
         from opentelemetry.sdk.trace import SpanProcessor, TracerProvider
@@ -100,14 +105,14 @@ class Spans:
                 if not span.context.trace_flags.sampled:
                     return
                 if len(queue) >= _QUEUE:
-                    dropped("span_queue_full", 1)
+                    dropped("span_queue_full", 1, "")
                 else:
                     queue.append(span)
 
         provider = TracerProvider(resource=self._resource(), shutdown_on_exit=False)
         provider.add_span_processor(Enqueue())
         try:
-            self._exporter = self._make_exporter(wanted)
+            self._exporter = self._exporter or self._make_exporter(wanted)
         except Exception:
             if threading.main_thread().is_alive():
                 raise
@@ -116,35 +121,41 @@ class Spans:
         self._mine = self._mine or provider
         return self._mine
 
-    def _make_exporter(self, wanted: str) -> SpanExporter | Http:
+    def _wanted(self) -> str:
+        if self._environ.get("OTEL_SDK_DISABLED", "").strip().lower() == "true":
+            return "none"
+        return (self._environ.get("OTEL_TRACES_EXPORTER", "").strip() or "otlp").split(",")[0].strip().lower()
+
+    def _make_exporter(self, wanted: str) -> SpanExporter | Way:
         if wanted == "console":
             from opentelemetry.sdk.trace.export import ConsoleSpanExporter
 
             return ConsoleSpanExporter()
         if wanted != "otlp":
             tell("OTEL_TRACES_EXPORTER=%r is none of otlp, console, none: using otlp", wanted)
-        if protocol(self._environ, "traces") == "grpc":
-            from opentelemetry.exporter.otlp.proto.grpc.trace_exporter import (
-                OTLPSpanExporter,
-            )
-
-            return OTLPSpanExporter(endpoint=self._endpoint)
-        from mlobs.otel.http import Http
-
-        return Http(Endpoint.of(self._environ, "traces", base=self._endpoint))
+        return way(self._environ, "traces", self._endpoint)
 
     def flush(self, timeout: float) -> Answer:
         """Send what waits in the queue; what cannot be sent now but may be later stays there. Never raises."""
+        deadline = time.monotonic() + timeout
+        most, rejected, problem = _BATCH, 0, ""
         while self._queue:
-            batch = [self._queue.popleft() for _ in range(min(_BATCH, len(self._queue)))]
-            answer = self._send(batch, timeout)
+            batch = [self._queue.popleft() for _ in range(min(most, len(self._queue)))]
+            answer = self._send(batch, max(_LEAST, deadline - time.monotonic()))
+            if answer.large and len(batch) > 1:
+                most = len(batch) // 2
+                self._queue.extendleft(reversed(batch))
+                continue
             if not answer.delivered:
                 if answer.retryable:
                     self._queue.extendleft(reversed(batch))
                 else:
-                    self._dropped("span_refused", len(batch))
+                    self._dropped("span_refused", len(batch), "")
                 return answer
-        return Answer(delivered=True)
+            if answer.rejected:
+                self._dropped("span_refused", answer.rejected, answer.problem)
+                rejected, problem = rejected + answer.rejected, answer.problem
+        return Answer(delivered=True, rejected=rejected, problem=problem)
 
     def settle(self, timeout: float) -> None:
         """Have the program's own provider send what waits in it, and wait for that ``timeout`` seconds. Never raises.
@@ -168,12 +179,26 @@ class Spans:
             over.get(timeout=timeout)
 
     def _send(self, batch: Sequence[ReadableSpan], timeout: float) -> Answer:
+        if self._exporter is None:  # they waited while the settings changed, and no span was made since
+            wanted = self._wanted()
+            if wanted == "none":
+                self._dropped("span_unsent", len(batch), "")
+                return Answer(delivered=True)
+            try:
+                self._exporter = self._make_exporter(wanted)
+            except Exception as error:  # noqa: BLE001 - of gRPC, say; the host goes on
+                problem = f"their exporter cannot be made ({type(error).__name__})."
+                return Answer(delivered=False, retryable=True, problem=problem)
         exporter: Any = self._exporter
         if hasattr(exporter, "post"):
             from opentelemetry.exporter.otlp.proto.common.trace_encoder import encode_spans
 
-            answer: Answer = exporter.post(encode_spans(batch).SerializeToString(), timeout)
-            return answer
+            from mlobs.otel.partial import judged
+
+            body = encode_spans(batch).SerializeToString()
+            if len(body) > _MOST and len(batch) > 1:
+                return Answer(delivered=False, large=True)
+            return judged(exporter.post(body, timeout), exporter.endpoint, spans=True)
         from opentelemetry.sdk.trace.export import SpanExportResult
 
         name = type(exporter).__name__

@@ -7,11 +7,11 @@ classes of opentelemetry-proto. Serialised messages may be concatenated: that is
 
 from __future__ import annotations
 
+import itertools
+import math
 import struct
 from typing import TYPE_CHECKING, Any, Final
 
-from google.protobuf.message import DecodeError
-from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceResponse
 from opentelemetry.proto.common.v1 import common_pb2 as common
 from opentelemetry.proto.metrics.v1 import metrics_pb2 as pb
 from opentelemetry.proto.resource.v1.resource_pb2 import Resource
@@ -41,15 +41,30 @@ _EXPONENTIAL_ATTRIBUTES: Final = b"\x0a"
 
 
 def encode(collected: Collected, resource: Mapping[str, Any], *, delta: bool = False) -> bytes:
-    """The request's bytes; ``delta`` says that counters and histograms are deltas since ``collected.start``."""
-    times = _START_AND_TIME.pack(b"\x11", collected.start_unix_nano, b"\x19", collected.time_unix_nano)
+    """The request's bytes; ``delta`` says that counters and histograms are deltas since their start."""
+    return part(collected, resource, 0, math.inf, delta=delta)[0]
+
+
+def part(
+    collected: Collected, resource: Mapping[str, Any], first: int, most: float, *, delta: bool = False
+) -> tuple[bytes, int]:
+    """The bytes of a request with the points from ``first`` on, as many as ``most`` bytes hold, and which come next.
+
+    One at least; descriptions and the resource come on top.
+    """
     metrics: dict[Instrument, list[bytes]] = {}
-    for points in collected.points:
-        metrics.setdefault(points.instrument, []).extend(_points(points, times, collected))
+    size, end = 0, first
+    for points, start in itertools.islice(collected.started(), first, None):
+        encoded = list(_points(points, start, collected.time_unix_nano))
+        size += sum(map(len, encoded))
+        if size > most and end > first:
+            break
+        metrics.setdefault(points.instrument, []).extend(encoded)
+        end += 1
     body = b"".join(_field(b"\x12", _metric(instrument, data, delta=delta)) for instrument, data in metrics.items())
     scope = _field(b"\x0a", common.InstrumentationScope(name=names.SCOPE).SerializeToString())
     about = _field(b"\x0a", Resource(attributes=_key_values(resource)).SerializeToString())
-    return _field(b"\x0a", about + _field(b"\x12", scope + body))
+    return _field(b"\x0a", about + _field(b"\x12", scope + body)), end
 
 
 def _metric(instrument: Instrument, points: Iterable[bytes], *, delta: bool) -> bytes:
@@ -64,22 +79,23 @@ def _metric(instrument: Instrument, points: Iterable[bytes], *, delta: bool) -> 
     return bytes(head.SerializeToString()) + _field(_DATA_FIELD[instrument.kind], data)
 
 
-def _points(points: Points, times: bytes, collected: Collected) -> Iterable[bytes]:
+def _points(points: Points, start: int, time: int) -> Iterable[bytes]:
     if isinstance(points, Numbers):
+        times = _START_AND_TIME.pack(b"\x11", start, b"\x19", time)
         head = times + _attributes(points.attributes, _POINT_ATTRIBUTES)
         for each, value in zip(points.each, points.values, strict=True):
             number = _INTEGER.pack(b"\x31", value) if isinstance(value, int) else _DOUBLE.pack(b"\x21", value)
             yield head + _attributes(each, _POINT_ATTRIBUTES) + number
     elif isinstance(points, Histogram):
-        yield _histogram(points, collected) + _attributes(points.attributes, _HISTOGRAM_ATTRIBUTES)
+        yield _histogram(points, start, time) + _attributes(points.attributes, _HISTOGRAM_ATTRIBUTES)
     else:
-        yield _exponential(points, collected) + _attributes(points.attributes, _EXPONENTIAL_ATTRIBUTES)
+        yield _exponential(points, start, time) + _attributes(points.attributes, _EXPONENTIAL_ATTRIBUTES)
 
 
-def _histogram(points: Histogram, collected: Collected) -> bytes:
+def _histogram(points: Histogram, start: int, time: int) -> bytes:
     point = pb.HistogramDataPoint(
-        start_time_unix_nano=collected.start_unix_nano,
-        time_unix_nano=collected.time_unix_nano,
+        start_time_unix_nano=start,
+        time_unix_nano=time,
         count=sum(points.counts),
         sum=points.total,
         bucket_counts=points.counts,
@@ -100,11 +116,11 @@ def _exemplar(exemplar: Exemplar) -> pb.Exemplar:
     )
 
 
-def _exponential(points: Exponential, collected: Collected) -> bytes:
+def _exponential(points: Exponential, start: int, time: int) -> bytes:
     buckets = pb.ExponentialHistogramDataPoint.Buckets
     point = pb.ExponentialHistogramDataPoint(
-        start_time_unix_nano=collected.start_unix_nano,
-        time_unix_nano=collected.time_unix_nano,
+        start_time_unix_nano=start,
+        time_unix_nano=time,
         count=points.observed,
         scale=points.scale,
         zero_count=points.zero_count,
@@ -153,12 +169,3 @@ def _field(tag: bytes, payload: bytes) -> bytes:
         length >>= 7
     head.append(length)
     return bytes(head) + payload
-
-
-def rejected(body: bytes) -> tuple[int, str]:
-    """How many points a receiver's answer says it did not take, and why."""
-    try:
-        partial = ExportMetricsServiceResponse.FromString(body).partial_success
-    except DecodeError:  # JSON, or a page: it said yes, and no more than that
-        return 0, ""
-    return int(partial.rejected_data_points), str(partial.error_message)

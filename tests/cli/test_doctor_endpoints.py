@@ -1,0 +1,107 @@
+"""`mlobs doctor` tells what is wrong with an endpoint, a header or a file before anything is sent."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from http.server import BaseHTTPRequestHandler
+from pathlib import Path
+
+import pytest
+from tests.otel.test_address import BROKEN
+from tests.sink import running
+
+SECRET = "TOPSECRET"
+
+
+def doctor(**environ: str) -> str:
+    """What it says."""
+    done = subprocess.run(
+        [sys.executable, "-m", "mlobs", "doctor", "--timeout", "0.5"],
+        env={**os.environ, "OTEL_SERVICE_NAME": "churn", **environ},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.stderr == ""
+    return done.stdout
+
+
+@pytest.mark.parametrize("protocol", ["http/protobuf", "grpc"])
+@pytest.mark.parametrize("url", BROKEN)
+def test_a_broken_endpoint_fails_with_what_is_wrong(url: str, protocol: str) -> None:
+    """As the environment's finding with its cure, and as the exporter's."""
+    said = doctor(OTEL_EXPORTER_OTLP_ENDPOINT=url, OTEL_EXPORTER_OTLP_PROTOCOL=protocol)
+    assert "FAIL  environment   the endpoint of metrics" in said
+    assert said.count(BROKEN[url]) >= 3
+    assert "FAIL  exporter" in said
+
+
+def test_a_broken_endpoint_of_one_signal() -> None:
+    """The other one works."""
+    with running() as sink:
+        traces = "http://localhost:abc/v1/traces"
+        said = doctor(OTEL_EXPORTER_OTLP_ENDPOINT=sink.url, OTEL_EXPORTER_OTLP_TRACES_ENDPOINT=traces)
+    assert "ok    exporter" in said
+    assert "FAIL  traces" in said
+
+
+def test_a_header_that_cannot_be_sent_is_named() -> None:
+    """The export works without it, and its value is nowhere."""
+    with running() as sink:
+        headers = f"Authorization=Basic {SECRET}\n{SECRET}"
+        said = doctor(OTEL_EXPORTER_OTLP_ENDPOINT=sink.url, OTEL_EXPORTER_OTLP_HEADERS=headers)
+    assert "warn  environment   OTEL_EXPORTER_OTLP_HEADERS: the value of Authorization" in said
+    assert "ok    exporter" in said
+    assert SECRET not in said
+
+
+def test_a_user_in_the_url_is_a_header() -> None:
+    """It is sent, and named as what it is."""
+    with running() as sink:
+        said = doctor(OTEL_EXPORTER_OTLP_ENDPOINT=sink.url.replace("//", f"//me:{SECRET}@"))
+    assert "headers Authorization (values not shown)" in said
+    assert "ok    exporter" in said
+    assert SECRET not in said
+
+
+def test_a_page_is_no_receiver() -> None:
+    """A network that wants one to log in answers everything with 200."""
+
+    def page(request: BaseHTTPRequestHandler) -> bool:
+        request.send_response(200)
+        request.send_header("Content-Type", "text/html")
+        request.send_header("Content-Length", "4")
+        request.end_headers()
+        request.wfile.write(b"<hi>")
+        return True
+
+    with running() as sink:
+        sink.hook = page
+        said = doctor(OTEL_EXPORTER_OTLP_ENDPOINT=sink.url)
+    assert "answered 200 with text/html" in said
+    assert "log in" in said
+
+
+@pytest.mark.parametrize("protocol", ["http/protobuf", "grpc"])
+def test_a_certificate_that_is_not_there(tmp_path: Path, protocol: str) -> None:
+    """Variable and file are named, over HTTP and gRPC alike."""
+    absent = str(tmp_path / "ca.pem")
+    said = doctor(
+        OTEL_EXPORTER_OTLP_ENDPOINT="https://localhost:1",
+        OTEL_EXPORTER_OTLP_CERTIFICATE=absent,
+        OTEL_EXPORTER_OTLP_PROTOCOL=protocol,
+    )
+    assert f"OTEL_EXPORTER_OTLP_CERTIFICATE: {absent} cannot be read: No such file or directory" in said
+
+
+def test_a_socket_of_this_machine(tmp_path: Path) -> None:
+    """GRPC's own names are taken, and told as they were written where nothing listens."""
+    url = f"unix://{tmp_path / 'otel.sock'}"
+    said = doctor(
+        OTEL_EXPORTER_OTLP_ENDPOINT=url, OTEL_EXPORTER_OTLP_PROTOCOL="grpc", OTEL_EXPORTER_OTLP_INSECURE="true"
+    )
+    assert f"FAIL  exporter      {url} answered UNAVAILABLE" in said
+    assert "Start an OTLP/gRPC receiver" in said
