@@ -6,7 +6,6 @@ import logging
 import threading
 import traceback
 from collections import Counter
-from contextlib import suppress
 from types import TracebackType
 from typing import Final
 
@@ -117,8 +116,11 @@ class Guard:
             if key in self._told:
                 return
             self._told.add(key)
-        with suppress(Exception):  # somebody's filter of the log raised
+        try:
             _logger.warning(message, *values)
+        except BaseException as error:  # of somebody's filter or handler: on our own thread nobody waits for it
+            if passes(error):
+                raise
 
     def again(self, key: str) -> None:
         """The next `tell` of this key is news."""
