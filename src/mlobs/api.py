@@ -38,6 +38,7 @@ WSGI = Callable[[Any, Any], Iterable[bytes]]
 
 runtime = Runtime()
 again.settle(runtime)
+runtime.ending.expect()
 registry = Registry(runtime.news)
 _integrations = Integrations(runtime, registry)
 requests = Requests(runtime)

@@ -106,7 +106,7 @@ from opentelemetry.sdk.trace import TracerProvider
 trace.set_tracer_provider(TracerProvider(resource=Resource({"service.instance.id": "pod"})))
 """,
     }[given]
-    environ = {"OTEL_RESOURCE_ATTRIBUTES": "service.instance.id=pod"} if given == "environment" else {}
+    environ: dict[str, Any] = {"OTEL_RESOURCE_ATTRIBUTES": "service.instance.id=pod"} if given == "environment" else {}
     for calls in (3, 5):
         done = run(textwrap.dedent(says) + f"\nwork({calls})", sink, **environ)
         assert (done.returncode, done.stderr) == (0, "")

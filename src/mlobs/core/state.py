@@ -28,6 +28,12 @@ if TYPE_CHECKING:
 _OTHER: Final = Identity("_OTHER")
 
 
+class Sent:
+    """How much had been counted when everything was delivered; of one life, whatever pipelines serve it."""
+
+    counted = 0.0
+
+
 class State(ABC):
     """Models, monitors, settings and locks of a process.
 
@@ -60,6 +66,7 @@ class State(ABC):
         self.held = False  # a task is running whose counts are sent when it has ended well
         self.instance: str | None = None
         self.deltas = Deltas()
+        self.sent = Sent()
         self.reports = Reports(NO_ATTRIBUTES, self.guard)  # of no model
         self.fold_seconds = 0.0
         self.export_seconds = 0.0

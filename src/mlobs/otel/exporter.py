@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Final, Protocol
 
 from mlobs.otel.answer import Answer
 from mlobs.otel.endpoint import Endpoint, protocol, temporality
@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from mlobs.otel.deltas import Deltas
     from mlobs.otel.points import Collected
 
+_SOON: Final = 1000  # milliseconds: somebody waits
+
 
 class Exporter(Protocol):
     """Sends what was collected. Values are cumulative, so a failed export loses nothing: the next one has it."""
@@ -25,8 +27,8 @@ class Exporter(Protocol):
     def export(self, collected: Collected, timeout: float) -> Answer:
         """Send once, within about ``timeout`` seconds. Never raises."""
 
-    def close(self) -> None:
-        """Let go of what is held."""
+    def close(self, *, over: bool = True) -> None:
+        """Let go of what is held; where the process is not ``over``, there may be other exports, by another of these."""
 
 
 class OtlpExporter:
@@ -50,15 +52,19 @@ class OtlpExporter:
             return answer._replace(rejected=rejected, problem=reason and f"{self._http.endpoint.url} says: {reason}")
         return answer
 
-    def close(self) -> None:
+    def close(self, *, over: bool = True) -> None:
         """Nothing is held between exports."""
 
 
 class SdkExporter:
     """Any `opentelemetry.sdk.metrics.export.MetricExporter`: gRPC, console, in memory, the user's own."""
 
-    def __init__(self, exporter: MetricExporter, resource: Resource, deltas: Deltas | None) -> None:
+    def __init__(
+        self, exporter: MetricExporter, resource: Resource, deltas: Deltas | None, *, given: bool = False
+    ) -> None:
+        """``given``: it is the user's own, and others may go on with it."""
         self._exporter = exporter
+        self._given = given
         self._resource = resource
         self._deltas = deltas
 
@@ -81,9 +87,12 @@ class SdkExporter:
             self._deltas.arrived(collected)
         return Answer(delivered=True)
 
-    def close(self) -> None:
-        """Shut the exporter down."""
-        self._exporter.shutdown()
+    def close(self, *, over: bool = True) -> None:
+        """Shut the exporter down; one that was given, and would export nothing afterwards, only when all is over."""
+        if over or not self._given:
+            self._exporter.shutdown()
+        else:
+            self._exporter.force_flush(timeout_millis=_SOON)
 
 
 def exporter(
@@ -105,7 +114,7 @@ def exporter(
     """
     sent = deltas if temporality(environ) == "delta" else None
     if given is not None:
-        return SdkExporter(given, resource, sent)
+        return SdkExporter(given, resource, sent, given=True)
     wanted = (environ.get("OTEL_METRICS_EXPORTER", "").strip() or "otlp").split(",")[0].strip().lower()
     if wanted == "none":
         return None

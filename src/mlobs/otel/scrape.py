@@ -8,11 +8,14 @@ from __future__ import annotations
 
 import itertools
 import math
+import socket
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final
 
 from mlobs.errors import MissingDependencyError
 from mlobs.otel.answer import Answer
 from mlobs.otel.points import Histogram, Numbers
+from mlobs.otel.told import tell
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -20,6 +23,8 @@ if TYPE_CHECKING:
     from mlobs.otel.instrument import Instrument
     from mlobs.otel.points import Attributes, Collected
 
+_PORT: Final = 9464
+_MOST: Final = 65535
 _UNITS: Final = {"s": "seconds", "By": "bytes", "1": "ratio", "W": "watts", "J": "joules", "Cel": "celsius"}
 
 
@@ -114,8 +119,7 @@ class ScrapeExporter:
         registry = CollectorRegistry()
         registry.register(Collector(collect, resource))
         host = environ.get("OTEL_EXPORTER_PROMETHEUS_HOST", "").strip() or "localhost"
-        port = int(environ.get("OTEL_EXPORTER_PROMETHEUS_PORT", "").strip() or 9464)
-        self._server, self._thread = start_http_server(port, host, registry=registry)
+        self._server, self._thread = start_http_server(_port(environ), host, registry=registry)
         self.port: int = self._server.server_port
 
     def export(self, collected: Collected, timeout: float) -> Answer:
@@ -123,7 +127,22 @@ class ScrapeExporter:
         del collected, timeout
         return Answer(delivered=True)
 
-    def close(self) -> None:
-        """Stop serving."""
+    def close(self, *, over: bool = True) -> None:
+        """Stop serving: at once, for somebody may be about to take the port again."""
+        del over
+        with suppress(OSError):  # not every system's
+            self._server.socket.shutdown(socket.SHUT_RDWR)  # its thread would look up in half a second
         self._server.shutdown()
         self._server.server_close()
+
+
+def _port(environ: Mapping[str, str]) -> int:
+    text = environ.get("OTEL_EXPORTER_PROMETHEUS_PORT", "").strip()
+    try:
+        port = int(text or _PORT)
+    except ValueError:
+        port = -1
+    if not 0 <= port <= _MOST:
+        tell("OTEL_EXPORTER_PROMETHEUS_PORT=%r is not a number of a port: using %d", text, _PORT)
+        return _PORT
+    return port
