@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import inspect
+import math
 import os
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from numbers import Real
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
@@ -16,7 +18,7 @@ from mlobs.core.model import Identity
 from mlobs.core.registry import Registration, Registry
 from mlobs.core.requests import Requests
 from mlobs.core.runtime import Runtime
-from mlobs.core.settings import SpanPolicy, from_environment
+from mlobs.core.settings import LONGEST, SpanPolicy, from_environment
 from mlobs.errors import ConfigurationError
 from mlobs.otel.names import CHAMPION, UNVERSIONED
 from mlobs.profile import Profile
@@ -36,6 +38,7 @@ WSGI = Callable[[Any, Any], Iterable[bytes]]
 
 runtime = Runtime()
 again.settle(runtime)
+runtime.ending.expect()
 registry = Registry(runtime.news)
 _integrations = Integrations(runtime, registry)
 requests = Requests(runtime)
@@ -225,17 +228,20 @@ def configure(
     runtime.configure(from_environment().changed(**given))
 
 
-def flush(*, timeout: float = 2.0) -> bool:
-    """Fold and send everything now; whether it was delivered within ``timeout`` seconds."""
-    return runtime.flush(timeout)
+def flush(*, timeout: float | None = 2.0) -> bool:
+    """Fold and send everything now; whether it was delivered within ``timeout`` seconds.
+
+    Without one as long as the setting ``flush_timeout`` says. Raises ConfigurationError for a time that is no number.
+    """
+    return runtime.flush(_seconds("flush", timeout))
 
 
-def shutdown(*, timeout: float = 2.0) -> bool:
-    """Send everything a last time and stop the threads; whether it was delivered within ``timeout`` seconds.
+def shutdown(*, timeout: float | None = 2.0) -> bool:
+    """Send everything a last time and stop the threads; whether it was delivered within ``timeout`` seconds, see `flush`.
 
     Runs by itself when the process ends. A call observed afterwards starts the threads again.
     """
-    return runtime.shutdown(timeout)
+    return runtime.shutdown(_seconds("shutdown", timeout))
 
 
 def drift(*, window: float | None = None) -> dict[str, dict[str, Drift]]:
@@ -268,6 +274,18 @@ def _application(verb: str, app: F) -> F:
         message = f"mlobs.{verb}({app!r}): expected an application, and this is a {type(app).__name__}."
         raise ConfigurationError(message)
     return app
+
+
+def _seconds(verb: str, timeout: float | None) -> float:
+    """How long a verb may wait; a time that is over is none."""
+    if timeout is None:
+        return runtime.settings.flush_timeout
+    if not isinstance(timeout, Real) or math.isnan(timeout):
+        message = (
+            f"mlobs.{verb}(timeout={timeout!r}): expected a number of seconds, or None for the setting flush_timeout."
+        )
+        raise ConfigurationError(message)
+    return max(0.0, min(float(timeout), LONGEST))
 
 
 def _texts(verb: str, **given: str | None) -> None:

@@ -355,6 +355,20 @@ def test_too_many_features_and_models_are_capped_and_told() -> None:
         assert telemetry.total("mlobs.prediction.duration", model_name="_OTHER") == 4
 
 
+def test_too_many_operations_of_a_model_are_one(telemetry: Telemetry) -> None:
+    """Names that requests bring do not pile up: a hundred of a model are told apart, and every call is counted."""
+    for model in ("a", "b"):
+        for index in range(103):
+            mlobs.observe(model=model, operation=f"op{index}")(lambda x: x)(1.0)
+    known = {
+        (key["model.name"], key["model.operation"]) for key in map(dict, telemetry.numbers("mlobs.prediction.rows"))
+    }
+    assert len(known) == 2 * 101
+    assert telemetry.total("mlobs.prediction.duration", model_operation="_OTHER") == 6
+    assert telemetry.total("mlobs.prediction.duration") == 206
+    assert telemetry.total("mlobs.sdk.dropped", reason="operation_limit") == 6
+
+
 def test_the_window_forgets_and_the_total_does_not() -> None:
     """Drift over a window is of its rows only."""
     with capture(windows=(60.0, 600.0)) as telemetry:

@@ -89,9 +89,53 @@ def test_fork_counts_nothing_twice_and_loses_nothing(sink: Sink) -> None:
         key: metrics["mlobs.prediction.duration"].histogram.data_points[0] for key, metrics in sink.latest().items()
     }
     assert sorted(point.count for point in by_process.values()) == [10, 11, 12, 112]
-    assert by_process["mine"].count == 112
-    assert all(key.startswith("mine") for key in by_process)
+    assert all(key.startswith("mine-") for key in by_process)
     assert len({point.start_time_unix_nano for point in by_process.values()}) == 4
+
+
+@pytest.mark.parametrize("given", ["environment", "settings", "provider"])
+def test_processes_that_are_given_one_identity_tell_themselves_apart(sink: Sink, given: str) -> None:
+    """Workers that share an id, and do not come from one process that has called, have ids of their own; spans say the same."""
+    says = {
+        "environment": "",
+        "settings": 'mlobs.configure(resource_attributes={"service.instance.id": "pod"})',
+        "provider": """
+from opentelemetry import trace
+from opentelemetry.sdk.resources import Resource
+from opentelemetry.sdk.trace import TracerProvider
+trace.set_tracer_provider(TracerProvider(resource=Resource({"service.instance.id": "pod"})))
+""",
+    }[given]
+    environ: dict[str, Any] = {"OTEL_RESOURCE_ATTRIBUTES": "service.instance.id=pod"} if given == "environment" else {}
+    for calls in (3, 5):
+        done = run(textwrap.dedent(says) + f"\nwork({calls})", sink, **environ)
+        assert (done.returncode, done.stderr) == (0, "")
+    assert sink.calls() == 8
+    assert len(sink.latest()) == 2
+    assert all(key.startswith("pod-") for key in sink.latest())
+    told = {
+        pair.value.string_value
+        for request in sink.traces
+        for resource in request.resource_spans
+        for pair in resource.resource.attributes
+        if pair.key == "service.instance.id"
+    }
+    assert told == (set() if given == "provider" else set(sink.latest()))
+
+
+def test_an_identity_that_the_sdk_made_for_the_process_stays(sink: Sink) -> None:
+    """Where nobody gave an id, metrics have the one of the program's own tracer provider."""
+    script = """
+from opentelemetry import trace
+from opentelemetry.sdk.trace import TracerProvider
+trace.set_tracer_provider(TracerProvider())
+work(1)
+print(trace.get_tracer_provider().resource.attributes.get("service.instance.id"))
+"""
+    done = run(script, sink)
+    assert (done.returncode, done.stderr) == (0, "")
+    [told] = sink.latest()
+    assert done.stdout.strip() in (told, "None")  # older SDKs make none
 
 
 def test_fork_while_other_threads_record(sink: Sink) -> None:

@@ -42,6 +42,12 @@ from mlobs.testing import capture
         {"ring_calls": "many"},
         {"currency": "U5D"},
         {"currency": 5},
+        {"enabled": "false"},
+        {"flush_on_sigterm": 0},
+        {"resource_attributes": ["team"]},
+        {"service_name": 5},
+        {"metric_exporter": object()},
+        {"tracer_provider": object()},
     ],
 )
 def test_a_wrong_setting_is_told_with_its_name(wrong: dict[str, Any]) -> None:
@@ -51,6 +57,15 @@ def test_a_wrong_setting_is_told_with_its_name(wrong: dict[str, Any]) -> None:
         mlobs.configure(**wrong)
     assert repr(value) in str(error.value)
     assert "expected" in str(error.value)
+
+
+@pytest.mark.parametrize("verb", [mlobs.flush, mlobs.shutdown])
+@pytest.mark.parametrize("timeout", ["2", float("nan"), [1]])
+def test_a_wrong_time_is_told(verb: Any, timeout: Any) -> None:
+    """What is no number of seconds is an error of whoever flushes or shuts down."""
+    with pytest.raises(mlobs.ConfigurationError, match=f"mlobs.{verb.__name__}.timeout=.*expected a number") as error:
+        verb(timeout=timeout)
+    assert repr(timeout) in str(error.value)
 
 
 def test_a_wrong_key_is_not_told() -> None:

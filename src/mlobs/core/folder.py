@@ -40,7 +40,9 @@ class Folder:
         self._thread: threading.Thread | None = None
 
     def start(self) -> None:
-        """Start the thread."""
+        """Start the thread, if it does not run. Raises RuntimeError where there can be none more."""
+        if self._thread is not None and self._thread.is_alive():
+            return
         self._folded = time.monotonic()
         self._called = queue.SimpleQueue()  # made here: since the import gevent may have put its own in its place
         self._thread = threading.Thread(target=self._run, name="mlobs-folder", daemon=True)
@@ -62,7 +64,7 @@ class Folder:
         """End the thread; what still waits is folded first."""
         self._stopped = True
         self._called.put(None)
-        if self._thread is not None and self._thread is not threading.current_thread():
+        if self._thread is not None and self._thread.is_alive() and self._thread is not threading.current_thread():
             self._thread.join(1.0)
         self._state.turns.settle()
         self.fold()
@@ -72,15 +74,23 @@ class Folder:
         while not self._stopped:
             interval = self._state.settings.fold_interval
             called = self._wait(interval * _LATE * patience)
-            with self._state.turns:
-                folded = 0
-                if called or time.monotonic() - self._folded > interval / 2:  # else an export has just done it
-                    folded = self.fold()
-                patience = 1 if called or folded else _IDLE
-                self._dozes = patience > 1
-                if self._dozes:
-                    for monitor in list(self._state.monitors.values()):
-                        monitor.due = 0  # the next call says that there is one again
+            try:
+                patience = self._turn(interval, called=called)
+            except BaseException as error:  # noqa: BLE001 - ours; the thread has to go on
+                self._state.guard.error("fold", error)
+
+    def _turn(self, interval: float, *, called: bool) -> int:
+        """Fold where it is time to; how patiently to wait for the next time."""
+        with self._state.turns:
+            folded = 0
+            if called or time.monotonic() - self._folded > interval / 2:  # else an export has just done it
+                folded = self.fold()
+            patience = 1 if called or folded else _IDLE
+            self._dozes = patience > 1
+            if self._dozes:
+                for monitor in list(self._state.monitors.values()):
+                    monitor.due = 0  # the next call says that there is one again
+        return patience
 
     def _wait(self, timeout: float) -> bool:
         try:

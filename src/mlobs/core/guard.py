@@ -6,7 +6,6 @@ import logging
 import threading
 import traceback
 from collections import Counter
-from contextlib import suppress
 from types import TracebackType
 from typing import Final
 
@@ -29,6 +28,7 @@ _MEANINGS = {
     "fold_failed": "rows whose counting failed inside mlobs; mlobs.sdk.errors has the cause",
     "rejected": "the receiver took the request but refused some points",
     "model_limit": "more models than settings.max_models; the rest are counted as one",
+    "operation_limit": "more than 100 operations of one model; the rest are counted as one",
     "ticket_key": "a ticket was asked for, and no key seals it. Try: mlobs.configure(ticket_keys=[…]) with 32 bytes in hex, "
     "as `openssl rand -hex 32` prints them",
     "ticket_call": "a ticket or an id was given for no call: none was observed in this task or thread, or the last failed, "
@@ -123,8 +123,11 @@ class Guard:
             if key in self._told:
                 return
             self._told.add(key)
-        with suppress(Exception):  # somebody's filter of the log raised
+        try:
             _logger.warning(message, *values)
+        except BaseException as error:  # of somebody's filter or handler: on our own thread nobody waits for it
+            if passes(error):
+                raise
 
     def again(self, key: str) -> None:
         """The next `tell` of this key is news."""

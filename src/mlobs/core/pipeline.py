@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Final
 
 from opentelemetry import context
 
+from mlobs.core.asked import Asked
+from mlobs.core.guard import Guarded, passes
 from mlobs.otel import names
 from mlobs.otel.answer import Answer
 from mlobs.otel.points import NO_ATTRIBUTES, Attributes, Collected, Numbers, Points
@@ -34,44 +36,24 @@ if TYPE_CHECKING:
 _RETRY: Final = 0.1  # seconds between two tries before a deadline
 
 
-class _Request:
-    """Somebody waits for an export, or only until none is under way; after the ``last`` one the thread ends.
-
-    A signal handler may ask while the thread it interrupted is asking. So nothing here is an Event, whose lock one of
-    the two would hold: a SimpleQueue may be used from handlers.
-    """
-
-    def __init__(self, deadline: float, *, last: bool, only_wait: bool = False) -> None:
-        self.deadline = deadline
-        self.last = last
-        self.only_wait = only_wait
-        self._answer: queue.SimpleQueue[bool] = queue.SimpleQueue()
-
-    def answer(self, *, delivered: bool) -> None:
-        """Let whoever waits go on."""
-        self._answer.put(delivered)
-
-    def wait(self, timeout: float) -> bool:
-        """Whether everything was delivered within ``timeout`` seconds."""
-        try:
-            return self._answer.get(timeout=max(0.0, timeout))
-        except queue.Empty:
-            return False
-
-
 class Pipeline:
     """Collects and exports every ``export_interval`` seconds, on flush, and at the end."""
 
     def __init__(self, state: State, fold: Callable[[], object], outcomes: Outcomes) -> None:
         self._state = state
         self._outcomes = outcomes
+        self._sent = state.sent
         self._fold = fold
-        self._requests: queue.SimpleQueue[_Request] = queue.SimpleQueue()
+        self._requests: queue.SimpleQueue[Asked] = queue.SimpleQueue()
         self._thread: threading.Thread | None = None
         self._resource: Resource | None = None
         self._exporter: Exporter | None = None
         self._spans: Spans | None = None
         self._series = 0
+        self._prepared = False
+        self._lacking = {signal: Answer(delivered=False) for signal in ("metrics", "spans")}  # what is not made yet
+        self._ends = False  # the process does
+        self._over = False  # the thread has ended as it was asked to
         self.heard = True  # whether the last export arrived
 
     # ── what is made when it is first needed, never at import and never in a fork hook ──────────────────────────────
@@ -102,32 +84,67 @@ class Pipeline:
                 self._state.guard.drop,
                 endpoint=settings.endpoint,
                 provider=settings.tracer_provider,
-                waiting=self._state.unsent,
+                waiting=self._state.spans,
             )
         return self._spans
 
     def prepare(self) -> None:
-        """Load and make everything the first export and the first span need, so that no caller waits for it.
+        """Load and make everything the first export and the first span need, so that no caller waits for it. Never raises.
 
-        The lock is held over the imports: a process forked in the middle of one could never finish it.
+        What cannot be made, for a certificate that is not mounted yet or a port that is taken, is told once, and tried again
+        with each export. The lock is held over the imports: a process forked in the middle of one could never finish it.
         """
+        guard = self._state.guard
         with self._state.loading:
-            from mlobs.otel import wire  # noqa: F401 - loaded here rather than at import
-
-            self._exporter = self._make_exporter()
-            self._state.resources.prepare()
-            self.spans.prepare()
-            self._outcomes.tickets.ticketer()
+            for signal, make in (("metrics", self._make_exporter), ("spans", self._make_spans)):
+                if signal in self._lacking:
+                    try:
+                        make()
+                        del self._lacking[signal]
+                        guard.again(f"export {signal}")
+                    except Exception as error:  # noqa: BLE001 - whatever an exporter is made of
+                        self._lack(signal, error)
+            if not self._prepared:
+                self._prepared = True
+                with Guarded(guard, "start"):
+                    from mlobs.otel import wire  # noqa: F401 - loaded here rather than at import
+                with Guarded(guard, "start"):
+                    self._state.resources.prepare()
+                with Guarded(guard, "start"):
+                    self._outcomes.tickets.ticketer()
         if "gevent" in sys.modules:
             # gevent looks names up on threads of its own, and makes the first when first asked: at the end of the
             # program, where the last export may be the first, Python makes no threads any more
-            socket.getaddrinfo("localhost", None)
+            with suppress(Exception):
+                socket.getaddrinfo("localhost", None)
 
-    def _make_exporter(self) -> Exporter | None:
+    def _lack(self, signal: str, error: Exception) -> None:
+        """What sends a signal could not be made."""
+        if signal == "spans":
+            self.spans.give_up()  # until there is somebody to send them
+        if not threading.main_thread().is_alive():  # grpc, for one, cannot be loaded any more
+            self._state.guard.tell(
+                "too short",
+                "mlobs sent nothing: the program ended before the exporter was loaded. End it with mlobs.flush().",
+            )
+            return
+        self._lacking[signal] = Answer(
+            delivered=False,
+            problem=f"what sends them cannot be made ({type(error).__name__}: {error}). Check the certificates, ports and "
+            "packages that the OTEL_ variables ask for; it is tried again with each export.",
+        )
+        self._tell(signal, self._lacking[signal])
+
+    def _make_spans(self) -> None:
+        if self._lacking["spans"].problem:  # they were given up
+            self._spans = None
+        self.spans.prepare()
+
+    def _make_exporter(self) -> None:
         from mlobs.otel.exporter import exporter
 
         settings = self._state.settings
-        return exporter(
+        self._exporter = exporter(
             settings.environ,
             self.resource,
             self.collect,
@@ -138,8 +155,15 @@ class Pipeline:
 
     # ── life ────────────────────────────────────────────────────────────────────────────────────────────────────────
 
+    @property
+    def runs(self) -> bool:
+        """Whether there is a thread."""
+        return self._thread is not None and self._thread.is_alive()
+
     def start(self) -> None:
-        """Start the thread."""
+        """Start the thread, if it does not run. Raises RuntimeError where there can be none more."""
+        if self.runs:
+            return
         self._requests = queue.SimpleQueue()  # made here: since the import gevent may have put its own in its place
         self._thread = threading.Thread(target=self._run, name="mlobs-export", daemon=True)
         self._thread.start()
@@ -162,49 +186,81 @@ class Pipeline:
 
     def _ask(self, timeout: float, *, last: bool, only_wait: bool = False) -> bool:
         thread = self._thread
-        if thread is None or not thread.is_alive():
+        if thread is None:
             return True
+        if not thread.is_alive():
+            return last and self._over and self.heard
         deadline = time.monotonic() + timeout if timeout > 0 and not only_wait else 0.0
-        request = _Request(deadline, last=last, only_wait=only_wait)
+        request = Asked(deadline, last=last, only_wait=only_wait)
         self._requests.put(request)
+        if self._over:  # the thread may have looked for the last time
+            self._refuse()
         return request.wait(timeout)
 
-    def stop(self, timeout: float) -> bool:
-        """Export a last time, within ``timeout`` seconds, and end the thread."""
-        delivered = self._ask(timeout, last=True)
+    def _refuse(self) -> None:
+        """Answer those that came too late: who wants a last export has had it."""
+        for request in self._wait(0):
+            request.answer(delivered=request.last and self.heard)
+
+    def stop(self, timeout: float, *, export: bool = True, ends: bool = False) -> bool:
+        """Export a last time, within ``timeout`` seconds, and end the thread; whether the process ``ends``, too."""
+        self._ends = ends
+        delivered = self._ask(timeout, last=True, only_wait=not export)
+        return delivered if not export else self._told(timeout, delivered=delivered)
+
+    def finish(self, timeout: float) -> bool:
+        """`flush` at the end of the process: that nothing was delivered is worth a line."""
+        return self._told(timeout, delivered=self.flush(timeout))
+
+    def send_here(self, timeout: float) -> bool:
+        """Export a last time in this thread, where there may be no other any more."""
+        token = context.attach(context.set_value("suppress_instrumentation", True))
+        try:
+            self.prepare()
+            return self._told(timeout, delivered=self._tick(time.monotonic() + timeout))
+        finally:
+            context.detach(token)
+            self._ends = True
+            self._close()
+
+    def _told(self, timeout: float, *, delivered: bool) -> bool:
         if not delivered and timeout > 0 and not self._state.held:
             self._state.guard.tell("last export", "mlobs could not deliver its last export within %.1f s.", timeout)
         return delivered
 
     def _run(self) -> None:
         context.attach(context.set_value("suppress_instrumentation", True))  # no spans for our own requests
-        try:
-            self.prepare()
-        except Exception as error:  # noqa: BLE001 - a certificate that cannot be read, say: told once, counted, no export
-            if threading.main_thread().is_alive():
-                self._state.guard.error("start", error)
-            else:  # grpc, for one, cannot be loaded any more
-                self._state.guard.tell(
-                    "too short",
-                    "mlobs sent nothing: the program ended before the exporter was loaded. End it with mlobs.flush().",
-                )
-                self.spans.give_up()
-        while True:
+        self.prepare()
+        while not self._over:
             requests = self._wait(self._state.settings.export_interval)
-            deadline = max((request.deadline for request in requests), default=0.0)
-            delivered = (not requests or not all(request.only_wait for request in requests)) and self._tick(deadline)
-            for request in requests:
-                request.answer(delivered=delivered or request.only_wait)
-            if any(request.last for request in requests):
-                break
-        for request in self._wait(0):  # came too late
-            request.answer(delivered=False)
-        if self._exporter is not None:
-            self._exporter.close()
+            delivered = False
+            try:
+                delivered = self._serve(requests)
+            except BaseException as error:  # noqa: BLE001 - ours; whoever waits goes on, and so does the thread
+                self._state.guard.error("export", error)
+            finally:
+                for request in requests:
+                    request.answer(delivered=delivered or request.only_wait)
+        self._refuse()
 
-    def _wait(self, timeout: float) -> list[_Request]:
+    def _serve(self, requests: list[Asked]) -> bool:
+        """Export, unless all that is asked is to wait; whether it was delivered. After the last one all is closed."""
+        deadline = max((request.deadline for request in requests), default=0.0)
+        delivered = (not requests or not all(request.only_wait for request in requests)) and self._tick(deadline)
+        if any(request.last for request in requests):
+            self._over = True
+            self._close()  # before it is answered: who goes on may want the port
+        return delivered
+
+    def _close(self) -> None:
+        exporter, self._exporter = self._exporter, None
+        if exporter is not None:
+            with Guarded(self._state.guard, "close"):
+                exporter.close(over=self._ends)
+
+    def _wait(self, timeout: float) -> list[Asked]:
         """The requests that have come, one at least, or none after ``timeout`` seconds."""
-        found: list[_Request] = []
+        found: list[Asked] = []
         with suppress(queue.Empty):
             found.append(self._requests.get(timeout=timeout))
             while True:
@@ -228,7 +284,9 @@ class Pipeline:
                 if delivered or not answer.retryable or left <= _RETRY:
                     break
                 time.sleep(max(_RETRY, min(answer.pause, left - _RETRY)))  # a last try comes before the deadline
-        except Exception as error:  # noqa: BLE001 - ours; the host goes on
+        except BaseException as error:  # an exporter's SystemExit must not end the thread
+            if passes(error):
+                raise
             state.guard.error("export", error)
         state.export_seconds += time.perf_counter() - began
         self.heard = delivered
@@ -237,23 +295,30 @@ class Pipeline:
     def _export(self, deadline: float) -> Answer:
         settings = self._state.settings
         timeout = settings.export_timeout if not deadline else max(0.05, deadline - time.monotonic())
+        if self._lacking:
+            self.prepare()
         with self._state.turns:
             collected = self.collect()
-        answer = Answer(delivered=True)
+        counted = collected.counted
+        answer = self._lacking.get("metrics") or Answer(delivered=True)
         if self._exporter is not None:
             answer = self._exporter.export(collected, timeout)
-        spans = self.spans.flush(timeout) if self._spans is not None else answer
+        spans = self._lacking.get("spans") or self.spans.flush(timeout)
         if answer.rejected:
             self._state.guard.drop("rejected", answer.rejected, answer.problem)
         for signal, one in (("metrics", answer), ("spans", spans)):
             self._tell(signal, one)
+        if answer.delivered:
+            self._sent.counted = counted
         return answer if not answer.delivered else spans
 
     def _tell(self, signal: str, answer: Answer) -> None:
         guard = self._state.guard
         if answer.problem and not answer.delivered:
             kept = "Counts are kept and sent later."
-            if signal == "spans":
+            if signal in self._lacking:
+                kept = kept if signal == "metrics" else "Until then there are none."
+            elif signal == "spans":
                 kept = "The newest are kept and sent later." if answer.retryable else "These are lost."
             problem = " ".join(answer.problem.split())  # a server's words may be of several lines
             guard.tell(f"export {signal}", "mlobs cannot send its %s: %s %s", signal, problem, kept)

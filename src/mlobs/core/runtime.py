@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
-import atexit
 import concurrent.futures.thread  # noqa: F401 - it registers fork hooks; loaded amid a fork, half of them would run
-import os
+import threading
 import time
 from collections import deque
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
+from mlobs.core.ending import Ending
 from mlobs.core.folder import Folder
 from mlobs.core.guard import Guard
 from mlobs.core.outcomes import Outcomes
 from mlobs.core.pipeline import Pipeline
 from mlobs.core.reports import Reports
 from mlobs.core.settings import Settings, from_environment
-from mlobs.core.state import State
+from mlobs.core.state import Sent, State
+from mlobs.core.steps import Steps
 from mlobs.core.task import Tasks
 from mlobs.core.termination import Termination
 from mlobs.core.tracing import Tracing
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
 
     from mlobs.core.model import Model
     from mlobs.core.monitor import Monitor
+
+_PATIENCE: Final = 1.0  # seconds after which threads that could not be started are tried again
 
 
 class Runtime(State):
@@ -39,15 +42,19 @@ class Runtime(State):
         self.tasks = Tasks(self)
         self.tracing = Tracing(lambda: self.pipeline.spans, self.attend, self.fold)
         self.termination = Termination(lambda: self.settings, self.leave, lambda: self.counts_here)
+        self.ending = Ending(self)
+        self._steps = Steps(self._failed)
         self._renew()
+
+    def _failed(self, error: Exception) -> None:
+        self.guard.error("life", error)
 
     def _renew(self) -> None:
         """What may be made again while counts go on: the two threads."""
-        self.started = False
-        # whoever takes it starts the threads; a call that a signal handler makes must not wait for another
-        self._starting = [None]
         self.folder = Folder(self, self.tracing.end, self.outcomes.roll)
         self.pipeline = Pipeline(self, self.folder.fold, self.outcomes)
+        self._patient = 0.0
+        self.started = False  # last: from here on a call may start what was made
 
     def monitor(self, model: Model, operation: str) -> Monitor:
         """The monitor of an operation; from the first one on SIGTERM is attended to."""
@@ -66,37 +73,67 @@ class Runtime(State):
     def configure(self, settings: Settings) -> None:
         """Take new settings. Counts go on; what was bound to the old settings is bound again."""
         self.outcomes.tickets.prepare(settings)  # what is refused changes nothing
+        self._steps.do(lambda: self._configure(settings))
+        self._rouse()
+
+    def _configure(self, settings: Settings) -> None:
         self._settings = settings
         self._configured = True
         was_started = self.started
-        if was_started:
-            self.pipeline.stop(settings.flush_timeout)
-            self.folder.stop()
+        self._stop(settings.flush_timeout)
         self._apply()
         self._renew()
         if was_started:
-            self.start()
+            self._start()
         else:
             self.termination.attend()
 
     # ── life ────────────────────────────────────────────────────────────────────────────────────────────────────────
 
     def start(self) -> None:
-        """Start the background threads, once; called by the first observed call, or truth, of a process."""
-        if self.started or self.over:
-            return
-        try:
-            self._starting.pop()
-        except IndexError:
+        """Start the background threads, once; called by the first observed call, or truth, of a process. Never raises.
+
+        Waits for nobody: who is starting them, or stopping them, sees to it that the next call is asked for something rare.
+        """
+        if not self.started and not self.over:
+            self._steps.attempt(self._start)
+
+    def _start(self) -> None:
+        if self.started or time.monotonic() < self._patient:
             return
         self.started = True
-        if not self._configured:  # what was decorated at import is bound to the environment of then
-            self._settings = from_environment()
-        self._apply()
-        self.folder.start()
-        self.pipeline.start()
-        _at_exit(self)
+        try:
+            if not self._configured:  # what was decorated at import is bound to the environment of then
+                self._settings = from_environment()
+            self._apply()
+            self.pipeline.start()
+            self.folder.start()
+        except BaseException as error:
+            self.started = False
+            if not isinstance(error, RuntimeError):
+                raise
+            self._patient = time.monotonic() + _PATIENCE
+            if threading.main_thread().is_alive():  # else the program ends, and what is left is sent without a thread
+                said = "mlobs cannot start its threads (%s), and sends nothing until it can."
+                self.guard.tell("threads", said, error)
+        else:
+            self.guard.again("threads")
+        self.ending.attend()
         self.termination.attend()
+
+    def _stop(self, timeout: float, *, export: bool = True, ends: bool = False) -> bool:
+        """Stop the threads after a last export."""
+        if not self.started and not self.pipeline.runs:
+            return True
+        delivered = self.pipeline.stop(timeout, export=export, ends=ends)
+        self.folder.stop()
+        self._renew()
+        return delivered
+
+    def _rouse(self) -> None:
+        """The next call of each operation is asked for something rare: the threads are to be started."""
+        for monitor in list(self.monitors.values()):
+            monitor.sleep()
 
     def attend(self) -> None:
         """A call is asked for something rare: whatever runs in the background is running, and folds in time."""
@@ -114,34 +151,54 @@ class Runtime(State):
             self.forked = True
         self.termination.attend()
 
+    def unsent(self) -> bool:
+        """Whether something has been counted that was not delivered yet."""
+        if self.counts_here:  # a signal handler asks amid a fold, which is not for nothing
+            return True
+        return self.pipeline.collect().counted != self.sent.counted
+
     def flush(self, timeout: float) -> bool:
         """Fold and export now; whether everything was delivered within ``timeout`` seconds."""
-        return self.pipeline.flush(timeout)
+        if not self.started:  # nothing has been called yet, or calls ended while the threads were being stopped
+            if not self.unsent():
+                return True
+            self.start()
+        deadline = time.monotonic() + timeout
+        pipeline = self.pipeline
+        if not self.started or pipeline.flush(timeout):
+            return self.started
+        # somebody configures or shuts down just now: what was to be sent has been, or others have it
+        return pipeline is not self.pipeline and self.pipeline.flush(deadline - time.monotonic())
 
     def leave(self, timeout: float) -> bool:
         """`flush` where nothing will run afterwards, the program's own exit handlers neither."""
         return self.pipeline.leave(timeout)
 
-    def shutdown(self, timeout: float) -> bool:
-        """Flush and stop the threads; a later call starts them again."""
+    def send_here(self, timeout: float) -> bool:
+        """`shutdown` in this thread, where none may be started any more."""
+
+        def send() -> bool:
+            delivered = self.pipeline.send_here(timeout)
+            self._renew()
+            return delivered
+
+        return bool(self._steps.do(send))
+
+    def shutdown(self, timeout: float, *, export: bool = True, ends: bool = False) -> bool:
+        """Flush and stop the threads; a later call starts them again, unless the process ``ends``."""
         self.outcomes.close()
-        if not self.started:
-            return True
-        delivered = self.pipeline.stop(timeout)
-        self.folder.stop()
-        self._renew()
-        for monitor in self.monitors.values():
-            monitor.sleep()
-        return delivered
+        delivered = self._steps.do(lambda: self._stop(timeout, export=export, ends=ends))
+        self._rouse()
+        return bool(delivered)  # a signal handler's amid another step is taken after that, and nobody can say yet
 
     @contextmanager
     def isolated(self, settings: Settings, clock: Callable[[], float]) -> Iterator[None]:
         """Other settings, no models and another clock, until the block ends; for tests."""
         before = (self._settings, self.clock, self.models, self.monitors, self.guard)
-        judged = (self.objectives, self.hands, self.outcomes, self.reports)
+        judged = (self.objectives, self.hands, self.outcomes, self.reports, self.sent)
         configured, self._configured = self._configured, True
         self.shutdown(0)
-        unsent, self.unsent = self.unsent, deque()
+        spans, self.spans = self.spans, deque()
         self._settings, self.clock, self.models, self.monitors = settings, clock, {}, {}
         self.news.come()
         self.guard = Guard()
@@ -149,6 +206,7 @@ class Runtime(State):
         self.objectives, self.hands = {}, False
         self.outcomes = Outcomes(self)
         self.reports = Reports(NO_ATTRIBUTES, self.guard)
+        self.sent = Sent()
         self._renew()
         try:
             yield
@@ -156,8 +214,8 @@ class Runtime(State):
             self.shutdown(0)
             self._settings, self.clock, self.models, self.monitors, self.guard = before
             self.news.come()
-            self.objectives, self.hands, self.outcomes, self.reports = judged
-            self.unsent = unsent
+            self.objectives, self.hands, self.outcomes, self.reports, self.sent = judged
+            self.spans = spans
             self._configured = configured
             self._renew()
 
@@ -171,6 +229,7 @@ class Runtime(State):
 
     def after_fork(self) -> None:
         """In the child: new locks, zeroed counts, a new start time and identity. Threads start with the first call."""
+        self._steps = Steps(self._failed)
         self.budget.renew()
         self.tasks.renew()
         self._again()
@@ -181,14 +240,16 @@ class Runtime(State):
         No observed call may be running.
         """
         self.outcomes.close()
+        self._steps.do(self._anew)
+        self._rouse()
+
+    def _anew(self) -> None:
         started = self.started
-        if started:
-            self.pipeline.stop(self.settings.flush_timeout)
-            self.folder.stop()
+        self._stop(self.settings.flush_timeout)
         self.lives += 1
         self._again()
         if started:
-            self.start()
+            self._start()
 
     def _again(self) -> None:
         self.guard.renew()
@@ -199,25 +260,3 @@ class Runtime(State):
         self._begin(forked=True)
         self.outcomes.renew()
         self._renew()
-
-
-_exits: set[int] = set()
-
-
-def _at_exit(runtime: Runtime) -> None:
-    """Flush when this process ends: by atexit, and by multiprocessing's finalisers, whose children skip atexit."""
-    if os.getpid() in _exits:
-        return
-    _exits.add(os.getpid())
-
-    def finish() -> None:
-        runtime.shutdown(runtime.settings.flush_timeout)
-        runtime.over = True  # no thread can be started any more
-        for monitor in list(runtime.monitors.values()):
-            monitor.off = True  # a thread that the end stops in the middle of a call keeps our locks for ever
-        runtime.termination.release()
-
-    atexit.register(finish)
-    from multiprocessing import util
-
-    util.Finalize(None, finish, exitpriority=-100)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Final, Literal, get_args
@@ -25,6 +26,11 @@ DURATION_BOUNDS: Final = (
 ROWS_BOUNDS: Final = (1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0, 1024.0, 4096.0, 16384.0, 65536.0, 1048576.0)
 
 
+# seconds; longer than any process lives, and several times of it are a time that a thread can wait
+LONGEST: Final = threading.TIMEOUT_MAX / 8
+_SPANS_OF_TIME: Final = ("export_interval", "export_timeout", "flush_timeout", "fold_interval", "slow")
+
+
 def _increasing(bounds: Any) -> bool:  # noqa: ANN401 - whatever somebody hands over
     return bool(bounds) and list(bounds) == sorted(set(bounds)) and 0 < bounds[0] < bounds[-1] < float("inf")
 
@@ -35,8 +41,18 @@ _PRICE: Final[_Rule] = (
     lambda value: 0 <= value < float("inf"),
     "the price of an hour, 0 or a positive, finite number",
 )
+_FLAG: Final[_Rule] = (lambda value: isinstance(value, bool), "True or False")
 # of each setting: whether a value can hold, and what is expected
 _RULES: Final[Mapping[str, _Rule]] = {
+    "enabled": _FLAG,
+    "flush_on_sigterm": _FLAG,
+    "service_name": (
+        lambda value: value is None or (isinstance(value, str) and bool(value)),
+        "a text that is not empty",
+    ),
+    "resource_attributes": (lambda value: isinstance(value, Mapping), "names and values, e.g. {'team': 'ml'}"),
+    "metric_exporter": (lambda value: value is None or callable(value.export), "a MetricExporter of OpenTelemetry"),
+    "tracer_provider": (lambda value: value is None or callable(value.get_tracer), "a TracerProvider of OpenTelemetry"),
     "windows": (
         lambda value: bool(value) and all(seconds > 0 for seconds in value),
         "one or more positive numbers of seconds, e.g. (3600.0,)",
@@ -115,7 +131,7 @@ class Settings:
     environ: Mapping[str, str] = field(default_factory=dict, repr=False)
 
     def __post_init__(self) -> None:
-        """Raises ConfigurationError for a value that cannot hold."""
+        """Raises ConfigurationError for a value that cannot hold; `inf` and the like are times that no clock can tell."""
         for name, (holds, expected) in _RULES.items():
             value = getattr(self, name)
             try:
@@ -125,6 +141,9 @@ class Settings:
             if not good:
                 message = f"mlobs.configure({name}={value!r}): expected {expected}."
                 raise ConfigurationError(message)
+        for name in _SPANS_OF_TIME:
+            if getattr(self, name) is not None:
+                object.__setattr__(self, name, min(getattr(self, name), LONGEST))
 
     @property
     def tickets(self) -> bool:

@@ -29,6 +29,13 @@ if TYPE_CHECKING:
     from mlobs.release.objective import Objective
 
 _OTHER: Final = Identity("_OTHER")
+_OPERATIONS: Final = 100  # of one model, beside "_OTHER"
+
+
+class Sent:
+    """How much had been counted when everything was delivered; of one life, whatever pipelines serve it."""
+
+    counted = 0.0
 
 
 class State(ABC):
@@ -63,7 +70,8 @@ class State(ABC):
         self.held = False  # a task is running whose counts are sent when it has ended well
         self.instance: str | None = None
         self.deltas = Deltas()
-        self.unsent: deque[ReadableSpan] = deque()  # spans of ours that no receiver has taken yet
+        self.spans: deque[ReadableSpan] = deque()  # spans of ours that no receiver has taken yet
+        self.sent = Sent()
         self.reports = Reports(NO_ATTRIBUTES, self.guard)  # of no model
         self.fold_seconds = 0.0
         self.export_seconds = 0.0
@@ -162,10 +170,20 @@ class State(ABC):
 
     def monitor(self, model: Model, operation: str) -> Monitor:
         """The monitor of an operation of a model, made when first asked for."""
-        key = (model.identity, operation)
         with self._registering:
-            found = self.monitors.get(key)
+            found = self.monitors.get((model.identity, operation))
+            if found is None:
+                if self._full(model.identity):
+                    self.guard.drop("operation_limit", 1, f"{model.identity.name} {operation}")
+                    operation = _OTHER.name
+                key = (model.identity, operation)
+                found = self.monitors.get(key)
             if found is None:
                 found = Monitor(model, operation, self.settings, self.guard, self.wake, self.budget)
                 self.monitors[key] = found
             return found
+
+    def _full(self, identity: Identity) -> bool:
+        """Whether a model has as many operations as are told apart: names that a request brings must not pile up."""
+        monitors = self.monitors
+        return len(monitors) >= _OPERATIONS and sum(key[0] == identity for key in monitors) >= _OPERATIONS

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 _MOST: Final = 2_000_000  # bytes of a request; gRPC takes 4 MiB, and nginx 1 MiB, which is found out
 _SMALLEST: Final = 50_000
 _LEAST: Final = 0.05  # seconds for a request of an export whose time is nearly over
+_SOON: Final = 1000  # milliseconds: somebody waits
 
 
 class Exporter(Protocol):
@@ -30,8 +31,8 @@ class Exporter(Protocol):
     def export(self, collected: Collected, timeout: float) -> Answer:
         """Send once, within about ``timeout`` seconds. Never raises."""
 
-    def close(self) -> None:
-        """Let go of what is held."""
+    def close(self, *, over: bool = True) -> None:
+        """Let go of what is held; where the process is not ``over``, there may be other exports, by another of these."""
 
 
 class OtlpExporter:
@@ -67,15 +68,19 @@ class OtlpExporter:
             first = end
         return Answer(delivered=True, rejected=rejected, problem=problem)
 
-    def close(self) -> None:
+    def close(self, *, over: bool = True) -> None:
         """Nothing is held between exports."""
 
 
 class SdkExporter:
     """Any `opentelemetry.sdk.metrics.export.MetricExporter`: console, in memory, the user's own."""
 
-    def __init__(self, exporter: MetricExporter, resource: Resource, deltas: Deltas | None) -> None:
+    def __init__(
+        self, exporter: MetricExporter, resource: Resource, deltas: Deltas | None, *, given: bool = False
+    ) -> None:
+        """``given``: it is the user's own, and others may go on with it."""
         self._exporter = exporter
+        self._given = given
         self._resource = resource
         self._deltas = deltas
 
@@ -98,9 +103,12 @@ class SdkExporter:
             self._deltas.arrived(collected)
         return Answer(delivered=True)
 
-    def close(self) -> None:
-        """Shut the exporter down."""
-        self._exporter.shutdown()
+    def close(self, *, over: bool = True) -> None:
+        """Shut the exporter down; one that was given, and would export nothing afterwards, only when all is over."""
+        if over or not self._given:
+            self._exporter.shutdown()
+        else:
+            self._exporter.force_flush(timeout_millis=_SOON)
 
 
 def exporter(
@@ -122,7 +130,7 @@ def exporter(
     """
     sent = deltas if temporality(environ) == "delta" else None
     if given is not None:
-        return SdkExporter(given, resource, sent)
+        return SdkExporter(given, resource, sent, given=True)
     wanted = (environ.get("OTEL_METRICS_EXPORTER", "").strip() or "otlp").split(",")[0].strip().lower()
     if wanted == "none":
         return None

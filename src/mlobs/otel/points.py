@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
 
 LONGEST: Final = 500
+_OURS: Final = "mlobs."  # how the names of metrics of models begin
+_SDK: Final = "mlobs.sdk."  # of mlobs itself, whose own time always grows
 
 
 def sendable(text: str, longest: int = LONGEST) -> str:
@@ -148,3 +150,17 @@ class Collected(NamedTuple):
     def series(self) -> int:
         """How many series that is."""
         return sum(points.series for points in self.points)
+
+    @property
+    def counted(self) -> float:
+        """All that has been counted of calls, truths and drops, in one number that grows with each of them."""
+        found = 0.0
+        for points in self.points:
+            name, kind, unit, *_ = points.instrument
+            if not name.startswith(_OURS) or (name.startswith(_SDK) and unit == "s"):
+                continue
+            if isinstance(points, Numbers):
+                found += sum(points.values) if kind == "counter" else 0
+            else:
+                found += sum(points.counts) if isinstance(points, Histogram) else points.observed
+        return found

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import multiprocessing
 import os
 import uuid
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from opentelemetry import trace
+from opentelemetry.sdk import resources
 from opentelemetry.sdk.resources import OTELResourceDetector, Resource
 
 if TYPE_CHECKING:
@@ -19,10 +19,10 @@ INSTANCE: Final = "service.instance.id"
 def resource(extra: Mapping[str, str], *, forked: bool, lives: int = 0, instance: str | None = None) -> Resource:
     """The tracer provider's resource if the user set one, else the environment's, with ``extra`` on top.
 
-    ``service.instance.id`` is unique to this process, for interleaved counters of two processes read as resets: a
-    forked or spawned worker adds its process id to an id that it shares with its parent, and a process that has begun
-    anew how often it has. ``instance`` is the id this process has already reported under, if it has: its counts go on,
-    so it stays the same.
+    ``service.instance.id`` is unique to this process, for interleaved counters of two processes read as resets. An id that
+    somebody gave may be that of all processes of a container: each adds its process id, which containers and restarts share,
+    too, and something random. ``instance`` is the id this process has already reported under, if it has: its counts go on, so
+    it stays the same.
     """
     given = getattr(trace.get_tracer_provider(), "resource", None)
     base = given if isinstance(given, Resource) else _from_environment()
@@ -30,11 +30,15 @@ def resource(extra: Mapping[str, str], *, forked: bool, lives: int = 0, instance
     if instance is None:
         found = base.attributes.get(INSTANCE)
         instance = str(found or uuid.uuid4())
-        if found and (forked or multiprocessing.parent_process() is not None):
-            instance = f"{found}-{os.getpid()}"
-        if found and lives:
-            instance = f"{instance}-{lives}"
+        if found and (forked or lives or not _made_here(instance)):
+            instance = f"{found}-{os.getpid()}-{uuid.uuid4().hex[:8]}"
     return base.merge(Resource({INSTANCE: instance}))
+
+
+def _made_here(instance: str) -> bool:
+    """Whether the SDK made this id, for this process only. Older ones make none."""
+    detector: Any = getattr(resources, "ServiceInstanceIdResourceDetector", None)
+    return detector is not None and detector().detect().attributes.get(INSTANCE) == instance
 
 
 def _from_environment() -> Resource:

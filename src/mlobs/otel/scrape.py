@@ -9,14 +9,15 @@ from __future__ import annotations
 import functools
 import itertools
 import math
-import os
 import re
-import time
+import socket
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final
 
 from mlobs.errors import MissingDependencyError
 from mlobs.otel.answer import Answer
 from mlobs.otel.points import Histogram, Numbers
+from mlobs.otel.told import tell
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -24,9 +25,9 @@ if TYPE_CHECKING:
     from mlobs.otel.instrument import Instrument
     from mlobs.otel.points import Attributes, Collected
 
-_LETTING_GO: Final = 5.0  # seconds; it takes half a one, and a scrape that is under way
-_serving: Final[dict[int, int]] = {}  # ports, and which process serves there: a forked child serves none
 _NO_LABEL: Final = re.compile(r"[^a-zA-Z0-9_]")
+_PORT: Final = 9464
+_MOST: Final = 65535
 _UNITS: Final = {"s": "seconds", "By": "bytes", "1": "ratio", "W": "watts", "J": "joules", "Cel": "celsius"}
 
 
@@ -132,26 +133,30 @@ class ScrapeExporter:
         registry = CollectorRegistry()
         registry.register(Collector(collect, resource))
         host = environ.get("OTEL_EXPORTER_PROMETHEUS_HOST", "").strip() or "localhost"
-        port = int(environ.get("OTEL_EXPORTER_PROMETHEUS_PORT", "").strip() or 9464)
-        _await(port)
-        self._server, self._thread = start_http_server(port, host, registry=registry)
+        self._server, self._thread = start_http_server(_port(environ), host, registry=registry)
         self.port: int = self._server.server_port
-        _serving[self.port] = os.getpid()
 
     def export(self, collected: Collected, timeout: float) -> Answer:
         """Nothing to do: whoever scrapes, collects."""
         del collected, timeout
         return Answer(delivered=True)
 
-    def close(self) -> None:
-        """Stop serving."""
+    def close(self, *, over: bool = True) -> None:
+        """Stop serving: at once, for somebody may be about to take the port again."""
+        del over
+        with suppress(OSError):  # not every system's
+            self._server.socket.shutdown(socket.SHUT_RDWR)  # its thread would look up in half a second
         self._server.shutdown()
         self._server.server_close()
-        _serving.pop(self.port, None)
 
 
-def _await(port: int) -> None:
-    """Until the exporter of the settings before, which stops on a thread of its own, has let go of the port."""
-    deadline = time.monotonic() + _LETTING_GO
-    while _serving.get(port) == os.getpid() and time.monotonic() < deadline:
-        time.sleep(0.02)
+def _port(environ: Mapping[str, str]) -> int:
+    text = environ.get("OTEL_EXPORTER_PROMETHEUS_PORT", "").strip()
+    try:
+        port = int(text or _PORT)
+    except ValueError:
+        port = -1
+    if not 0 <= port <= _MOST:
+        tell("OTEL_EXPORTER_PROMETHEUS_PORT=%r is not a number of a port: using %d", text, _PORT)
+        return _PORT
+    return port

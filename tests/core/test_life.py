@@ -1,0 +1,392 @@
+"""The life of a process' observation: what starts late, what is stopped amid calls, and what comes at the very end."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import textwrap
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.cli.test_doctor import tls_server
+from tests.core.test_processes import PREAMBLE, run
+from tests.sink import Sink
+
+THREADS = """
+def mlobs_threads():
+    return sorted(thread.name for thread in threading.enumerate() if thread.name.startswith("mlobs"))
+"""
+
+
+# ── times ───────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize("interval", ["inf", "9223372036854775807", "1e300"])
+def test_no_interval_is_too_long(sink: Sink, interval: str) -> None:
+    """An interval that is to switch periodic exports off does that, and nothing else."""
+    done = run("work(3)\nassert mlobs.flush(timeout=20)\nwork(2)", sink, OTEL_METRIC_EXPORT_INTERVAL=interval)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert sink.calls() == 5
+    assert len(sink.metrics) == 2
+
+
+def test_no_setting_and_no_timeout_is_too_long(sink: Sink) -> None:
+    """Infinite times are those of a wait without end, and None is the setting's."""
+    script = """
+    from math import inf
+    mlobs.configure(
+        export_interval=inf, export_timeout=inf, flush_timeout=1e12, fold_interval=inf, slow=inf, windows=[inf]
+    )
+    work(3)
+    print(mlobs.flush(timeout=inf), mlobs.flush(timeout=None), len(mlobs_threads()))
+    print(mlobs.shutdown(timeout=1e12))
+    work(2)
+    print(mlobs.shutdown(timeout=None))
+    work(1)
+    """
+    done = run(THREADS + textwrap.dedent(script), sink)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "True True 2\nTrue\nTrue\n", "")
+    assert sink.calls() == 6
+
+
+# ── threads ─────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_an_exporter_that_wants_to_exit_does_not_end_the_exports(sink: Sink) -> None:
+    """What is no Exception is kept on mlobs' own threads, told and counted; so is what a handler of the log raises."""
+    script = """
+    import logging
+    from opentelemetry.exporter.otlp.proto.http.metric_exporter import OTLPMetricExporter
+
+    class Leaving(OTLPMetricExporter):
+        def export(self, *args, **kwargs):
+            raise SystemExit if len(raised) < 2 and not raised.append(1) else NotImplementedError
+
+    class Loud(logging.Handler):
+        def emit(self, record):
+            said.append(record.getMessage())
+            raise SystemExit
+
+    said, raised = [], []
+    logging.getLogger("mlobs").addHandler(Loud())
+    exporter = Leaving(endpoint=os.environ["OTEL_EXPORTER_OTLP_ENDPOINT"] + "/v1/metrics")
+    mlobs.configure(metric_exporter=exporter)
+    work(3)
+    print(mlobs.flush(timeout=0.3), mlobs.flush(timeout=0.3), mlobs.flush(timeout=0.3), len(mlobs_threads()))
+    del Leaving.export
+    print(mlobs.flush(timeout=20), len([line for line in said if "failed in export" in line]))
+    """
+    done = run(THREADS + textwrap.dedent(script), sink)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout == "False False False 2\nTrue 1\n"
+    assert sink.calls() == 3
+
+
+def test_threads_that_cannot_be_started_are_started_later(sink: Sink) -> None:
+    """At a limit of threads calls go on and flush says that nothing was delivered; later calls try again. One line."""
+    script = """
+    from mlobs.core import runtime
+    runtime._PATIENCE = 0.0
+    start = threading.Thread.start
+    def refuse(thread):
+        if thread.name.startswith(refused):
+            raise RuntimeError("can't start new thread")
+        start(thread)
+    threading.Thread.start = refuse
+    refused = "mlobs"
+    work(3)
+    print(mlobs.flush(timeout=20), mlobs_threads())
+    refused = "mlobs-folder"
+    work(2)
+    print(mlobs.flush(timeout=20), mlobs_threads())
+    threading.Thread.start = start
+    work(1)
+    print(mlobs.flush(timeout=20), mlobs_threads())
+    """
+    done = run(THREADS + textwrap.dedent(script), sink)
+    assert done.returncode == 0
+    assert done.stdout.splitlines() == [
+        "False []",
+        "False ['mlobs-export']",
+        "True ['mlobs-export', 'mlobs-folder']",
+    ]
+    assert done.stderr.count("cannot start its threads") == 1
+    assert "Traceback" not in done.stderr
+    assert sink.calls() == 6
+
+
+def test_what_no_thread_could_send_is_sent_at_the_end(sink: Sink) -> None:
+    """Where threads can never be started, the end of the process sends everything by itself."""
+    script = """
+    start = threading.Thread.start
+    def refuse(thread):
+        if thread.name.startswith("mlobs"):
+            raise RuntimeError("can't start new thread")
+        start(thread)
+    threading.Thread.start = refuse
+    work(3)
+    """
+    done = run(script, sink)
+    assert done.returncode == 0
+    assert done.stderr.count("\n") == 1
+    assert sink.calls() == 3
+
+
+# ── what sends is not there yet ─────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_a_certificate_that_comes_later_is_found(tmp_path: Path) -> None:
+    """What an exporter needs and is not mounted yet is told once, nothing is delivered until then, and everything after."""
+    late = tmp_path / "late.pem"
+    script = f"""
+    work(3)
+    print(mlobs.flush(timeout=20), mlobs.flush(timeout=20))
+    os.rename({str(tmp_path / "ca.pem")!r}, {str(late)!r})
+    print(mlobs.flush(timeout=20))
+    """
+    with tls_server(tmp_path) as url:
+        done = run(
+            script,
+            None,
+            OTEL_EXPORTER_OTLP_ENDPOINT=url,
+            OTEL_EXPORTER_OTLP_CERTIFICATE=str(late),
+            OTEL_TRACES_EXPORTER="none",
+        )
+    assert (done.returncode, done.stdout) == (0, "False False\nTrue\n")
+    assert done.stderr.count("\n") == done.stderr.count("cannot be made (FileNotFoundError") == 1
+
+
+SCRAPE = """
+from urllib.request import urlopen
+def scraped():
+    page = urlopen(f"http://127.0.0.1:{os.environ['OTEL_EXPORTER_PROMETHEUS_PORT']}/metrics", timeout=20).read().decode()
+    found = [line for line in page.splitlines() if line.startswith("mlobs_prediction_duration_seconds_count")]
+    return sum(float(line.split()[-1]) for line in found)
+"""
+
+
+def scraping(port: int) -> dict[str, Any]:
+    """The environment of a process that is scraped."""
+    return {
+        "OTEL_METRICS_EXPORTER": "prometheus",
+        "OTEL_TRACES_EXPORTER": "none",
+        "OTEL_EXPORTER_PROMETHEUS_HOST": "127.0.0.1",
+        "OTEL_EXPORTER_PROMETHEUS_PORT": str(port),
+    }
+
+
+def test_a_port_that_is_taken_is_tried_again() -> None:
+    """Where another listens nothing is delivered; when it has gone, the same process is scraped."""
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        script = """
+        work(3)
+        print(mlobs.flush(timeout=20), flush=True)
+        sys.stdin.readline()
+        print(mlobs.flush(timeout=20), scraped())
+        """
+        with subprocess.Popen(
+            [sys.executable, "-c", PREAMBLE + SCRAPE + textwrap.dedent(script)],
+            env={**os.environ, **scraping(other.getsockname()[1])},
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        ) as process:
+            assert process.stdout is not None
+            assert process.stdout.readline() == "False\n"
+            other.close()
+            out, err = process.communicate("\n", timeout=60)
+    assert out == "True 3.0\n"
+    assert err.count("\n") == err.count("Address already in use") == 1
+
+
+def test_scraping_goes_on_after_configure_and_shutdown() -> None:
+    """The port is let go of before whoever asked for it goes on, and takes it again."""
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    script = """
+    work(1)
+    print(mlobs.flush(timeout=20), scraped())
+    for again in range(3):
+        mlobs.configure(export_interval=60 + again)
+        work(1)
+        print(mlobs.flush(timeout=20), scraped())
+    mlobs.shutdown(timeout=20)
+    work(1)
+    print(mlobs.flush(timeout=20), scraped())
+    """
+    done = run(SCRAPE + textwrap.dedent(script), None, **scraping(port))
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.split("\n")[:-1] == [f"True {calls}.0" for calls in range(1, 6)]
+
+
+def test_an_exporter_that_was_given_is_shut_down_with_the_process_only(sink: Sink) -> None:
+    """configure() and shutdown() flush the user's own exporter, which goes on to be used."""
+    script = """
+    from opentelemetry.exporter.otlp.proto.http.metric_exporter import OTLPMetricExporter
+
+    class Own(OTLPMetricExporter):
+        def force_flush(self, timeout_millis=10_000):
+            print("flush", flush=True)
+            return super().force_flush(timeout_millis)
+        def shutdown(self, *args, **kwargs):
+            print("shutdown", flush=True)
+            super().shutdown(*args, **kwargs)
+
+    own = Own(endpoint=os.environ["OTEL_EXPORTER_OTLP_ENDPOINT"] + "/v1/metrics")
+    mlobs.configure(metric_exporter=own)
+    work(1)
+    mlobs.configure(metric_exporter=own, export_interval=5)
+    work(2)
+    print(mlobs.shutdown(timeout=20))
+    work(3)
+    print(mlobs.flush(timeout=20))
+    """
+    done = run(script, sink)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.split() == ["flush", "flush", "True", "True", "shutdown"]
+    assert sink.calls() == 6
+
+
+# ── stopped and configured amid calls ───────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize("pause", ["", "time.sleep(0.0002)"])
+def test_calls_that_end_while_mlobs_is_shut_down_are_sent(sink: Sink, pause: str) -> None:
+    """Whether threads are stopped or not when a call ends, it is sent by a later call, or by the end of the process."""
+    script = f"""
+    over, done = False, [0, 0, 0]
+    def traffic(k):
+        while not over:
+            work(1)
+            done[k] += 1
+            {pause}
+    for _ in range(6):
+        over = False
+        threads = [threading.Thread(target=traffic, args=(k,)) for k in range(3)]
+        for thread in threads:
+            thread.start()
+        time.sleep(0.05)
+        mlobs.shutdown(timeout=20)
+        over = True
+        for thread in threads:
+            thread.join()
+    print(sum(done))
+    """
+    done = run(script, sink)
+    assert done.returncode == 0, done.stderr
+    assert sink.calls() == int(done.stdout)
+
+
+def test_configuring_in_several_threads_at_once(sink: Sink) -> None:
+    """One after the other: two threads of mlobs remain, and deltas count every call once."""
+    script = """
+    work(5)
+    configuring = [threading.Thread(target=mlobs.configure, kwargs={"export_interval": 0.1}) for _ in range(8)]
+    for thread in configuring:
+        thread.start()
+    work(100)
+    for thread in configuring:
+        thread.join()
+    for _ in range(50):
+        work(4)
+        time.sleep(0.01)
+    print(mlobs_threads())
+    """
+    done = run(THREADS + textwrap.dedent(script), sink, OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE="delta")
+    assert (done.returncode, done.stdout, done.stderr) == (0, "['mlobs-export', 'mlobs-folder']\n", "")
+    assert sink.calls(delta=True) == 305
+
+
+def test_a_signal_handler_may_configure_and_shut_down_amid_the_same(sink: Sink) -> None:
+    """The lock of starting and stopping is the interrupted thread's own, and no threads are left over."""
+    script = """
+    turns = iter(range(10**9))
+    def handle(*_):
+        work(1)
+        (mlobs.shutdown if next(turns) % 2 else mlobs.configure)()
+        work(1)
+        signal.setitimer(signal.ITIMER_REAL, 0.007)
+    signal.signal(signal.SIGALRM, handle)
+    work(10)
+    signal.setitimer(signal.ITIMER_REAL, 0.003)
+    until = time.monotonic() + 2
+    rounds = 0
+    while time.monotonic() < until:
+        mlobs.configure()
+        work(1)
+        mlobs.shutdown(timeout=20)
+        rounds += 1
+    signal.setitimer(signal.ITIMER_REAL, 0)
+    work(1)
+    print(10 + rounds + 2 * next(turns) + 1, mlobs.flush(timeout=20), mlobs_threads())
+    """
+    done = run(THREADS + textwrap.dedent(script), sink)
+    assert (done.returncode, done.stderr) == (0, "")
+    calls, *rest = done.stdout.split(maxsplit=1)
+    assert rest == ["True ['mlobs-export', 'mlobs-folder']\n"]
+    assert sink.calls() == int(calls)
+
+
+# ── the end ─────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+ENDS = {
+    "before the first call": "atexit.register(work, 7)\nwork(3)",
+    "after it": "work(3)\natexit.register(work, 7)",
+    "nowhere else": "atexit.register(work, 10)",
+    "in a finaliser": "class A: pass\na = A()\nweakref.finalize(a, work, 7)\nwork(3)",
+}
+
+
+@pytest.mark.parametrize("end", ENDS)
+def test_what_exit_handlers_predict_is_sent(sink: Sink, end: str) -> None:
+    """Handlers that were registered since mlobs was imported may predict, whenever the first call was."""
+    done = run("import atexit, weakref\n" + ENDS[end], sink)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert sink.calls() == 10
+
+
+def test_the_last_spans_reach_a_provider_of_the_program(sink: Sink) -> None:
+    """Its exit handler, after which it takes none, runs after ours."""
+    script = """
+    from opentelemetry import trace
+    from opentelemetry.sdk.trace import TracerProvider
+    from opentelemetry.sdk.trace.export import BatchSpanProcessor
+    from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
+    provider = TracerProvider()
+    provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter()))
+    trace.set_tracer_provider(provider)
+    with trace.get_tracer("t").start_as_current_span("request"):
+        work(1)
+    """
+    done = run(script, sink)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert sorted(span.name for span in sink.spans) == ["predict m", "request"]
+
+
+def test_who_presses_ctrl_c_again_need_not_wait(sink: Sink) -> None:
+    """SIGINT amid the last export ends it, without a word of ours."""
+    sink.delay = 20
+    script = """
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background job ignores it
+    mlobs.configure(flush_timeout=20)
+    work(3)
+    """
+    with subprocess.Popen(
+        [sys.executable, "-c", PREAMBLE + textwrap.dedent(script)],
+        env={**os.environ, "OTEL_EXPORTER_OTLP_ENDPOINT": sink.url},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
+        assert sink.wait(lambda seen: seen.arrived > 0)
+        began = time.monotonic()
+        process.send_signal(signal.SIGINT)
+        out, err = process.communicate(timeout=60)
+    assert (out, err) == ("", "")
+    assert time.monotonic() - began < 10
