@@ -63,6 +63,13 @@ def test_a_program_without_calls_sends_nothing(sink: Sink) -> None:
     assert sink.requests == 0
 
 
+def test_a_trouble_of_ours_is_nothing_to_send(sink: Sink) -> None:
+    """A program that calls nothing does not wait for a receiver at its end, whatever failed inside mlobs."""
+    done = run("from mlobs.api import runtime; runtime.guard.error('hook', ValueError())", sink)
+    assert done.returncode == 0
+    assert sink.requests == 0
+
+
 FORK = """
 work(100)
 mlobs.flush()

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 LONGEST: Final = 500
 _OURS: Final = "mlobs."  # how the names of metrics of models begin
-_SDK: Final = "mlobs.sdk."  # of mlobs itself, whose own time always grows
+_SDK: Final = "mlobs.sdk."  # and those of mlobs itself
 
 
 def sendable(text: str, longest: int = LONGEST) -> str:
@@ -153,11 +153,11 @@ class Collected(NamedTuple):
 
     @property
     def counted(self) -> float:
-        """All that has been counted of calls, truths and drops, in one number that grows with each of them."""
+        """All that has been counted of calls and truths, in one number that grows with each of them."""
         found = 0.0
         for points in self.points:
-            name, kind, unit, *_ = points.instrument
-            if not name.startswith(_OURS) or (name.startswith(_SDK) and unit == "s"):
+            name, kind, *_ = points.instrument
+            if not name.startswith(_OURS) or name.startswith(_SDK):
                 continue
             if isinstance(points, Numbers):
                 found += sum(points.values) if kind == "counter" else 0
