@@ -161,6 +161,21 @@ def test_a_certificate_that_comes_later_is_found(tmp_path: Path) -> None:
     assert done.stderr.count("\n") == done.stderr.count("OTEL_EXPORTER_OTLP_CERTIFICATE") == 1
 
 
+def test_a_certificate_that_never_comes_is_told_once_a_signal(tmp_path: Path) -> None:
+    """The end of the process has nothing to add but that it could not deliver."""
+    environ: dict[str, Any] = {
+        "OTEL_EXPORTER_OTLP_ENDPOINT": "https://127.0.0.1:9",
+        "OTEL_EXPORTER_OTLP_CERTIFICATE": str(tmp_path / "none"),
+    }
+    done = run("work(3)\nprint(mlobs.flush(timeout=20))", None, **environ)
+    assert (done.returncode, done.stdout) == (0, "False\n")
+    assert [line.partition(":")[0] for line in done.stderr.splitlines()] == [
+        "mlobs cannot send its metrics",
+        "mlobs cannot send its spans",
+        "mlobs could not deliver its last export within 2.0 s.",
+    ]
+
+
 SCRAPE = """
 from urllib.request import urlopen
 def scraped():

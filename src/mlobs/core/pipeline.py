@@ -122,7 +122,9 @@ class Pipeline:
         """What sends a signal could not be made."""
         if signal == "spans":
             self.spans.give_up()  # until there is somebody to send them
-        if not threading.main_thread().is_alive():  # grpc, for one, cannot be loaded any more
+        if (
+            not threading.main_thread().is_alive() and not self._lacking[signal].problem
+        ):  # grpc cannot be loaded any more
             self._state.guard.tell(
                 "too short",
                 "mlobs sent nothing: the program ended before the exporter was loaded. End it with mlobs.flush().",
@@ -137,6 +139,8 @@ class Pipeline:
 
     def _make_spans(self) -> None:
         if self._lacking["spans"].problem:  # they were given up
+            if not threading.main_thread().is_alive():
+                return  # none can come any more
             self._spans = None
         self.spans.prepare()
 
