@@ -153,12 +153,12 @@ def alerts() -> list[Alert]:
         ),
         Alert(
             "MlobsCardinalityOverflow",
-            f'sum by (job, reason) (increase({dropped}{{reason=~"model_limit|feature_limit"}}[15m])) > 0',
+            f'sum by (job, reason) (increase({dropped}{{reason=~"model_limit|feature_limit|operation_limit"}}[15m])) > 0',
             "warning",
             "15m",
             "0s",
-            "{{ $labels.job }} has more models or features than mlobs may count ({{ $labels.reason }})",
-            "What is beyond the limit is counted as one or not at all: max_models, max_features of mlobs.configure.",
+            "{{ $labels.job }} has more models, features or operations than mlobs may count ({{ $labels.reason }})",
+            "What is beyond the limit is counted as one or not at all: max_models, max_features of mlobs.configure, and a hundred operations a model.",
         ),
     ]
 

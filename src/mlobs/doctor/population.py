@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 _SERIES: Final = metric_name(names.SDK_SERIES)
 _DROPPED: Final = f"{metric_name(names.SDK_DROPPED)}_total"
+_OVER: Final = "model_limit|feature_limit|operation_limit"
 _MOST: Final = 3  # metrics that are named
 _NEAR: Final = 0.8  # of the limit
 
@@ -47,7 +48,7 @@ def population(
     try:
         by_name = count(prometheus)
         processes = _number(prometheus, f"count({_SERIES})")
-        over = _number(prometheus, f'sum(increase({_DROPPED}{{reason=~"model_limit|feature_limit"}}[1h]))')
+        over = _number(prometheus, f'sum(increase({_DROPPED}{{reason=~"{_OVER}"}}[1h]))')
         models = prometheus.query(f"count by (model_version, model_variant) ({metric_name(names.MODEL_INFO)})")
     except PrometheusError as error:
         yield fail(CARDINALITY, str(error), "Look at Prometheus' log.")
