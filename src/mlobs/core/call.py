@@ -18,7 +18,7 @@ from mlobs.core.callers import alone
 from mlobs.core.guard import name_of
 from mlobs.core.inside import INSIDE, LAST, hand
 from mlobs.core.locate import ABSENT
-from mlobs.core.monitor import Extra, Failure
+from mlobs.core.record import Extra, Failure
 from mlobs.core.ring import NOTHING, Left, Part, sane
 from mlobs.errors import UnreadableError
 

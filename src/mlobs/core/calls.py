@@ -21,8 +21,8 @@ from mlobs.core.call import Call, crowded, failed, keep, unread
 from mlobs.core.callers import alone, told
 from mlobs.core.forgetful import Forgetful
 from mlobs.core.inside import INSIDE, hand
-from mlobs.core.monitor import Extra
 from mlobs.core.pack import unpacked
+from mlobs.core.record import Extra
 from mlobs.core.ring import NOTHING, TRACED, Left
 from mlobs.otel.current import CURRENT
 

@@ -13,7 +13,7 @@ from mlobs.core.guard import passes
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from mlobs.core.monitor import After
+    from mlobs.core.record import After
     from mlobs.core.state import State
 
 

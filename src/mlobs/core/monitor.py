@@ -5,13 +5,13 @@ from __future__ import annotations
 import itertools
 import math
 import time
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final
 
 from mlobs.core import again
 from mlobs.core.budget import Budget
 from mlobs.core.guard import Mute
 from mlobs.core.intake import Intake
+from mlobs.core.record import Record
 from mlobs.core.ring import Ring, drain
 from mlobs.core.settings import ROWS_BOUNDS
 from mlobs.core.share import Share
@@ -21,22 +21,19 @@ from mlobs.otel.histogram import Histogram
 from mlobs.otel.points import Attributes, Exemplar, Numbers, Points
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
-
-    from opentelemetry.trace import Span
+    from collections.abc import Callable, Iterator, Sequence
 
     from mlobs.core.guard import Guard
     from mlobs.core.model import Model
     from mlobs.core.observations import Observations
     from mlobs.core.pack import Pack
+    from mlobs.core.record import After
     from mlobs.core.settings import Settings
 
 _ERROR_TYPES: Final = 50  # a model that raises more kinds of errors has the rest under OpenTelemetry's own "_OTHER"
 _LONG: Final = 2e-3  # seconds; from here on reading the CPU clock on every call is lost in the call itself
 _SAMPLED: Final = 64  # else on one call in several, in so many at the most
-_SAMPLES_A_SECOND: Final = (
-    50  # or fewer: behind a real model the clocks' code is cold, and a read takes far longer than in a loop
-)
+_SAMPLES_A_SECOND: Final = 50  # or fewer: behind a real model a read takes far longer than in a loop
 _POOLED: Final = 16  # on one call in so many it is asked what the process' other threads worked meanwhile
 _NEVER: Final = 2**62
 _SOON: Final = 0.1  # seconds after a fold, as when an export follows it, in which a rate would say little
@@ -48,40 +45,6 @@ _SPANS_A_FOLD: Final = 20  # made after the fact, for errors and slow calls
 _SPANS_A_SECOND: Final = 5  # begun by our own countdown: a live span costs its call as much as fifty without
 _ALONE_A_FOLD: Final = 50
 _POLLED: Final = 4096  # calls whose GPU time is not known yet
-
-
-class Failure(NamedTuple):
-    """What is kept of an exception: never the object, which holds the caller's frames and values."""
-
-    type: str
-    frames: tuple[tuple[str, int, str], ...]
-    message: str | None
-
-
-class Extra(NamedTuple):
-    """What a rare call has beside its numbers.
-
-    When it began (perf_counter_ns), its live span, its failure, and whether it ran under no other span: only then
-    may a span be made after the fact, for under a request the request's sampling has been decided.
-    """
-
-    began: int
-    span: Span | None
-    failure: Failure | None
-    alone: bool
-
-
-class Record(NamedTuple):
-    """A call with more to say than its numbers: it failed, was slow, or has a span."""
-
-    took: int
-    cpu: int
-    kept: Any
-    answer: Any
-    extra: Extra
-
-
-After = Callable[["Monitor", Record, "int | None"], "Span | None"]
 
 
 class Monitor:
@@ -198,9 +161,8 @@ class Monitor:
     @property
     def begun(self) -> int:
         """Calls that have begun."""
-        return int(repr(self.started)[6:-1]) - int(
-            repr(self.passed)[6:-1]
-        )  # count(7): the only way to look without taking one
+        # count(7): the only way to look without taking one
+        return int(repr(self.started)[6:-1]) - int(repr(self.passed)[6:-1])
 
     @property
     def ended(self) -> int:
@@ -362,9 +324,8 @@ class Monitor:
 
     def active(self) -> int:
         """Calls that have begun and not ended."""
-        ended = (
-            self.ended
-        )  # first: a call that begins and ends between the two would seem to have ended without a beginning
+        # in this order: a call that begins and ends between the two would seem to have ended without a beginning
+        ended = self.ended
         begun = self.begun
         if ended > begun:  # calls that were running while the process forked end here without having begun here
             self._ended -= ended - begun

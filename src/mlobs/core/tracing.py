@@ -31,7 +31,8 @@ if TYPE_CHECKING:
 
     from opentelemetry.trace import Span
 
-    from mlobs.core.monitor import Failure, Monitor, Record
+    from mlobs.core.monitor import Monitor
+    from mlobs.core.record import Failure, Record
     from mlobs.otel.spans import Spans
 
 _CAPTURED_ROWS = 16

@@ -252,9 +252,8 @@ class Tally:
         total = found = self._total
         if since is not None or until is not None:
             first = -math.inf if since is None else since // _HOUR
-            last = (
-                math.inf if until is None else math.ceil(until / _HOUR) - 1
-            )  # an hour that begins then is none of them
+            # an hour that begins at `until` is none of them
+            last = math.inf if until is None else math.ceil(until / _HOUR) - 1
             spans = {number: (number, number) for number in self._hours} | {_OLDER: self._older}
             found = Hour().merge(
                 hour for number, hour in self._hours.items() if spans[number][0] <= last and first <= spans[number][1]

@@ -18,9 +18,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-_ROOM: Final = (
-    2**15
-)  # values at once: a quarter of a megabyte stays in a core's cache, and comes from the allocator's own
+_ROOM: Final = 2**15  # values at once: a quarter of a megabyte stays in a core's cache, and in the allocator
 
 
 def add_columns(into: Sequence[Exponential], matrix: NDArray[Any]) -> None:
