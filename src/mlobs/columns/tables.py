@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 import sys
-from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import numpy as np
@@ -92,8 +91,11 @@ def _polars(series: Any, step: int) -> Any:  # noqa: ANN401 - a polars.Series to
     """A copy of what may lie in an array of numpy's; other columns are nobody's but polars'."""
     dtype = series.dtype
     if dtype.is_numeric() or dtype.is_temporal() or str(dtype) == "Boolean":
-        with suppress(Exception):  # numpy has no integers of 128 bits
+        try:
             return series.to_numpy()[::step].copy()
+        except BaseException as error:  # numpy has no integers of 128 bits, and polars panics
+            if not isinstance(error, Exception) and type(error).__name__ != "PanicException":
+                raise
     return series.clone() if step == 1 else series.gather_every(step)
 
 

@@ -11,7 +11,11 @@ import weakref
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
-from mlobs.core.ring import Part
+import numpy as np
+
+from mlobs.columns import kind_of
+from mlobs.core.pack import unpacked
+from mlobs.core.ring import Left, Part
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -61,8 +65,8 @@ class Handed(NamedTuple):
 
     ``answer`` may be a weak reference, see `said`. ``owner``: the task or thread that called, see `here`. ``sealed``: its
     tickets, one a row, once somebody has them: whoever asks again gets the same. One that runs, and has been asked for its
-    ticket by its own function, has none of the rest, and ``ended`` is -1. ``given`` is what was kept of its input, of an
-    array perhaps the bytes alone, as ``pack`` says.
+    ticket by its own function, has none of the rest, and ``ended`` is -1. ``single``: it answered one row of input with as
+    many values as there are classes, which may be that row's probabilities.
     """
 
     monitor: Monitor
@@ -70,8 +74,7 @@ class Handed(NamedTuple):
     ended: int
     sealed: list[str]
     owner: object
-    given: Any = None
-    pack: Pack | None = None
+    single: bool = False
 
     @property
     def said(self) -> Any:  # noqa: ANN401 - any answer
@@ -124,13 +127,26 @@ def hand(monitor: Monitor, answer: object, ended: int, given: object, pack: Pack
     """A call has ended well, and tickets may be asked for. Never raises."""
     before = last()
     sealed = before.sealed if before is not None and before.runs(monitor) else []
-    if type(given) is Part:
-        given = None  # too large to be held, and of many rows
-    handed = Handed(monitor, answer if monitor.whole else _lightly(answer), ended, sealed, here(), given, pack)
+    single = monitor.whole and _single(monitor, answer, given, pack)
+    handed = Handed(monitor, answer if monitor.whole else _lightly(answer), ended, sealed, here(), single)
     LAST.set(handed)
     request = REQUEST.get()
     if monitor.whole and request is not None and len(request) < KEPT:
         request.append(handed)
+
+
+def _single(monitor: Monitor, answer: Any, given: object, pack: Pack | None) -> bool:  # noqa: ANN401 - any answer
+    """See `Handed`. ``given`` is what was kept of the input, of an array perhaps the bytes alone, as ``pack`` says."""
+    objective = monitor.model.objective
+    if objective is None or type(answer) not in (list, np.ndarray) or type(given) in (Part, Left):
+        return False
+    try:
+        if getattr(answer, "ndim", 1) != 1 or len(answer) != objective.width:
+            return False
+        kept = unpacked(pack, given)
+        return kind_of(type(kept)).rows([kept], monitor.features) == [1]
+    except Exception:  # noqa: BLE001 - what cannot be read is counted where it is folded
+        return False
 
 
 def _lightly(answer: object) -> object:

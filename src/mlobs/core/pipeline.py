@@ -46,6 +46,7 @@ class Pipeline:
         self._fold = fold
         self._requests: queue.SimpleQueue[Asked] = queue.SimpleQueue()
         self._thread: threading.Thread | None = None
+        self._making = threading.RLock()  # a signal handler may ask amid it
         self._resource: Resource | None = None
         self._exporter: Exporter | None = None
         self._spans: Spans | None = None
@@ -60,33 +61,43 @@ class Pipeline:
 
     @property
     def resource(self) -> Resource:
-        """Who is speaking."""
-        if self._resource is None:
-            from mlobs.otel.resource import resource
+        """Who is speaking: one and the same, whoever asks first."""
+        found = self._resource
+        if found is None:
+            with self._making:
+                found = self._resource = self._resource or self._made_resource()
+        return found
 
-            settings = self._state.settings
-            extra = dict(settings.resource_attributes)
-            if settings.service_name is not None:
-                extra["service.name"] = settings.service_name
-            state = self._state
-            self._resource = resource(extra, forked=state.forked, lives=state.lives, instance=state.instance)
-            state.instance = str(self._resource.attributes["service.instance.id"])
-        return self._resource
+    def _made_resource(self) -> Resource:
+        from mlobs.otel.resource import resource
+
+        state, settings = self._state, self._state.settings
+        extra = dict(settings.resource_attributes)
+        if settings.service_name is not None:
+            extra["service.name"] = settings.service_name
+        found = resource(extra, forked=state.forked, lives=state.lives, instance=state.instance)
+        state.instance = str(found.attributes["service.instance.id"])
+        return found
 
     @property
     def spans(self) -> Spans:
         """Where spans come from."""
-        if self._spans is None:
-            settings = self._state.settings
-            self._spans = Spans(
-                settings.environ,
-                lambda: self.resource,
-                self._state.guard.drop,
-                endpoint=settings.endpoint,
-                provider=settings.tracer_provider,
-                waiting=self._state.spans,
-            )
-        return self._spans
+        found = self._spans
+        if found is None:
+            with self._making:
+                found = self._spans = self._spans or self._made_spans()
+        return found
+
+    def _made_spans(self) -> Spans:
+        settings = self._state.settings
+        return Spans(
+            settings.environ,
+            lambda: self.resource,
+            self._state.guard.drop,
+            endpoint=settings.endpoint,
+            provider=settings.tracer_provider,
+            waiting=self._state.spans,
+        )
 
     def prepare(self) -> None:
         """Load and make everything the first export and the first span need, so that no caller waits for it. Never raises.

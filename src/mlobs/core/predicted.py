@@ -14,8 +14,6 @@ from opentelemetry import trace
 from mlobs import columns
 from mlobs.columns import kind_of
 from mlobs.core.answers import read, upright, vector
-from mlobs.core.pack import unpacked
-from mlobs.core.ring import Left
 from mlobs.release.prediction import Prediction
 
 if TYPE_CHECKING:
@@ -77,18 +75,10 @@ def _blocks(handed: Handed) -> Iterable[Block]:
     kept = kind_of(type(answer)).part(answer, 1)  # `keep` would make one array of a frame's columns
     length = vector(kept)
     for block in columns.blocks([kept], len(model.outputs.reference)):
-        if length and block.rows == length and _single(handed):
+        if length and block.rows == length and handed.single:
             yield from upright(block._replace(vector=length), model.objective)
         else:
             yield block
-
-
-def _single(handed: Handed) -> bool:
-    """Whether the call is known to have been given one row."""
-    given = unpacked(handed.pack, handed.given)
-    if given is None or type(given) is Left:
-        return False
-    return kind_of(type(given)).rows([given], handed.monitor.features) == [1]
 
 
 def _rows(block: Block, objective: Objective | None) -> list[Predicted]:
