@@ -80,6 +80,20 @@ class Sink:
         ]
 
 
+def taking_less_than(size: int) -> Callable[[BaseHTTPRequestHandler], bool]:
+    """A hook: what has so many bytes is too large."""
+
+    def refuses(request: BaseHTTPRequestHandler) -> bool:
+        if int(request.headers["Content-Length"]) < size:
+            return False
+        request.send_response(413)
+        request.send_header("Content-Length", "0")
+        request.end_headers()
+        return True
+
+    return refuses
+
+
 @contextmanager
 def running(port: int = 0) -> Iterator[Sink]:
     """A sink that listens on loopback, by default on a port that is free."""

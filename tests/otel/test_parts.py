@@ -9,7 +9,7 @@ import pytest
 from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
 from opentelemetry.sdk.resources import Resource
 from tests.otel.grpc_receiver import receiving
-from tests.sink import Sink, running
+from tests.sink import Sink, running, taking_less_than
 
 from mlobs.otel import names, wire
 from mlobs.otel.deltas import Deltas
@@ -116,17 +116,8 @@ def test_a_part_that_failed_is_sent_again_and_the_others_are_not() -> None:
 
 def test_a_receiver_that_takes_less_gets_less() -> None:
     """413 makes requests smaller from then on; nothing is lost and nothing sent twice."""
-
-    def small(request: BaseHTTPRequestHandler) -> bool:
-        if int(request.headers["Content-Length"]) < 300_000:
-            return False
-        request.send_response(413)
-        request.send_header("Content-Length", "0")
-        request.end_headers()
-        return True
-
     with running() as sink:
-        sink.hook = small
+        sink.hook = taking_less_than(300_000)
         made = OtlpExporter(way({}, "metrics", sink.url), Resource({}), Deltas())
         data = collected(1, 10_000)
         assert made.export(data, 60).delivered

@@ -6,11 +6,10 @@ import os
 import subprocess
 import sys
 from collections import Counter
-from typing import Any
 
 import pytest
 from opentelemetry.sdk.resources import Resource
-from tests.sink import running
+from tests.sink import running, taking_less_than
 
 from mlobs.otel.spans import Spans
 
@@ -109,17 +108,8 @@ def test_spans_that_are_large_go_in_several_requests() -> None:
 
 def test_a_receiver_that_takes_less_gets_less() -> None:
     """413 makes batches smaller; only the span that is too large by itself is dropped, and counted."""
-
-    def small(request: Any) -> bool:
-        if int(request.headers["Content-Length"]) < 20_000:
-            return False
-        request.send_response(413)
-        request.send_header("Content-Length", "0")
-        request.end_headers()
-        return True
-
     with running() as sink:
-        sink.hook = small
+        sink.hook = taking_less_than(20_000)
         large = Large(sink.url)
         large.make(20, 4_000)
         assert large.spans.flush(20).delivered

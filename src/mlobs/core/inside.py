@@ -125,10 +125,10 @@ def last() -> Handed | None:
 
 def hand(monitor: Monitor, answer: object, ended: int, given: object, pack: Pack | None = None) -> None:
     """A call has ended well, and tickets may be asked for. Never raises."""
-    before = last()
-    sealed = before.sealed if before is not None and before.runs(monitor) else []
+    before, owner = LAST.get(), here()
+    sealed = before.sealed if before is not None and before.runs(monitor) and before.owner == owner else []
     single = monitor.whole and _single(monitor, answer, given, pack)
-    handed = Handed(monitor, answer if monitor.whole else _lightly(answer), ended, sealed, here(), single)
+    handed = Handed(monitor, answer if monitor.whole else _lightly(answer), ended, sealed, owner, single)
     LAST.set(handed)
     request = REQUEST.get()
     if monitor.whole and request is not None and len(request) < KEPT:

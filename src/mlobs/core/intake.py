@@ -38,7 +38,8 @@ class Intake:
     ) -> list[int]:
         """Count the data of many calls; the rows of each whose rows could be told, in no particular order.
 
-        ``single``: these are answers, each to one row of input, and blocks say how long those are that are vectors. Never raises, whatever the data is: classes are told apart by identity, for a metaclass may hash as it likes.
+        ``single``: these are answers, each to one row of input, and blocks say how long those are that are vectors. Never
+        raises, whatever the data is: classes are told apart by identity, for a metaclass may hash as it likes.
         """
         rows: list[int] = []
         groups: dict[int, list[Any]] = {}

@@ -133,9 +133,8 @@ class Pipeline:
         """What sends a signal could not be made."""
         if signal == "spans":
             self.spans.give_up()  # until there is somebody to send them
-        if (
-            not threading.main_thread().is_alive() and not self._lacking[signal].problem
-        ):  # grpc cannot be loaded any more
+        ends = not threading.main_thread().is_alive()
+        if ends and not self._lacking[signal].problem:  # grpc, for one, cannot be loaded any more
             self._state.guard.tell(
                 "too short",
                 "mlobs sent nothing: the program ended before the exporter was loaded. End it with mlobs.flush().",
