@@ -331,3 +331,13 @@ def test_two_scores_of_two_rows_stay_two(sealed: Telemetry) -> None:
     predict({"x": 1.0})
     assert len(mlobs.tickets()) == 2
     assert scored(sealed) == 4
+
+
+def test_labels_that_are_floats_are_no_scores_beside_a_missing_one(telemetry: Telemetry) -> None:
+    """Values of 0 and 1 only are labels, also where one is missing; with a fraction among them they are scores."""
+    mlobs.objective(model="m", task="binary")
+    predict = mlobs.observe(model="m")(np.array)
+    predict([0.0, 1.0, float("nan")])
+    assert telemetry.total("mlobs.prediction.score") == 0
+    predict([0.0, 1.0, 0.5])
+    assert telemetry.total("mlobs.prediction.score") == 3

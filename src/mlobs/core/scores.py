@@ -51,9 +51,10 @@ class Scores:
         said = read(block, self.objective)
         if said.unread:
             self._guard.drop(said.reason, said.unread)
-        if block.width == 1 and np.isin(said.scores, (0.0, 1.0, np.nan)).all():
+        found = said.scores[~np.isnan(said.scores)]
+        if block.width == 1 and np.isin(found, (0.0, 1.0)).all():
             return
-        counts, _ = scores.count_scores(said.scores)
+        counts, _ = scores.count_scores(found)
         self.counts += counts
 
     def roll(self, now: float) -> None:
