@@ -63,10 +63,16 @@ def _compiled(hooks: Hooks) -> None:
 def _reading(torch: Any) -> Reading:  # noqa: ANN401 - a module
     tracing = torch._C._is_tracing  # noqa: SLF001 - torch.jit.is_tracing, without its warnings
     exporting, tensor = torch.compiler.is_compiling, torch.Tensor
+    compiler = torch.compiler if hasattr(torch.compiler, "_is_compiling_flag") else None
 
     def serving(module: Any) -> bool:  # noqa: ANN401 - a torch.nn.Module
-        # what torch.jit.freeze returns is no more in training, and has not even the word for it
-        return not (getattr(module, "training", False) or tracing() or exporting())
+        try:
+            if module.training:
+                return False
+        except AttributeError:
+            pass  # what torch.jit.freeze returns is no more in training, and has not even the word for it
+        # the flag is all that `is_compiling` looks at, through two functions that are cold behind a real model
+        return not (tracing() or (exporting() if compiler is None else compiler._is_compiling_flag))  # noqa: SLF001 - likewise
 
     def answer(given: Any) -> Any:  # noqa: ANN401 - whatever a module returns
         return given if type(given) is tensor else _answer(given)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import pandas as pd
 import pytest
 
 import mlobs
@@ -13,6 +14,9 @@ from mlobs.core.ring import Left, Ring
 from mlobs.core.share import Share
 from mlobs.sketch import psi
 from mlobs.testing import Telemetry, capture
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 RNG = np.random.default_rng(11)
 REFERENCE = mlobs.Profile.build(RNG.normal(size=(20_000, 3)))
@@ -100,6 +104,28 @@ def test_rows_left_out_are_counted_where_their_number_is_sure(value: Any, rows: 
     else:
         assert kept == Left("sampled", rows)
     assert kind_of(type(value)).keep(value) is not None
+
+
+class Sizes(tuple[int, ...]):
+    """A tuple of its own kind, as PyTorch's shapes are."""
+
+    __slots__ = ()
+
+
+class Shaped(np.ndarray[Any, Any]):
+    """Gives its shape as such."""
+
+    shape = property(lambda self: Sizes(np.asarray(self).shape))
+
+
+@pytest.mark.parametrize("make", [pd.DataFrame, lambda values: values.view(Shaped)])
+def test_shapes_that_were_met_are_counted_alike(make: Callable[[Any], Any]) -> None:
+    """The next of a shape is known by it; one dimension is still its reader's, and there may be many shapes."""
+    ring = Ring(10**6, 2**40, lambda: None)
+    ring.read(0.0)
+    for rows, columns in [(300, 2), (2, 300), (300, 2), *((rows, 300) for rows in range(1, 200)), (2, 300)]:
+        assert ring.sample(make(np.zeros((rows, columns)))) == Left("sampled", rows)
+    assert not isinstance(ring.sample(np.zeros(300).view(Shaped)), Left)
 
 
 def flood(telemetry: Telemetry, seconds: int, calls: int) -> np.ndarray[Any, Any]:

@@ -59,7 +59,10 @@ def _keep(tensor: Any) -> object:  # noqa: ANN401 - a torch.Tensor
         if tensor.numel() > SMALL:
             return LARGE
         if not tensor.requires_grad:
-            return _array(tensor)
+            try:
+                return tensor.numpy().copy()
+            except (TypeError, RuntimeError):
+                return _array(tensor)
     here = _here(tensor)
     return _array(here) if here.numel() <= SMALL else LARGE
 

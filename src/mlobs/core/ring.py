@@ -28,7 +28,8 @@ _CALL_SHARE: Final = 4
 _ALL: Final = 2**32
 _TABLE: Final = 2  # dimensions
 _GOLDEN: Final = 0x9E3779B1
-_LEFTS: Final = 64  # numbers of rows whose `Left` is remembered
+_LEFTS: Final = 64  # numbers of rows, and shapes of a type, whose `Left` is remembered
+_TYPES: Final = 16  # whose shapes are
 # Nobody hands over a trillion rows: a container that says so is mistaken.
 _MOST: Final = 2**40
 
@@ -101,6 +102,7 @@ class Ring:
         self._read = _ALL  # of as many calls how many are read
         self._turn = 0
         self._lefts: dict[int, Left] = {}
+        self._shapes: dict[type, dict[Any, Left]] = {}
         self._lock = threading.RLock()  # a signal handler may predict while its own thread is in here
         self._wake = wake
 
@@ -120,11 +122,25 @@ class Ring:
             if turn >= self._read:
                 if type(value) is np.ndarray and value.ndim == _TABLE:
                     return self._lefts.get(len(value)) or self._left(len(value))
-                rows = sane(kind_of(type(value)).shape(value)[0])
-                # of one dimension it may be one row or many: its reader knows
-                if rows > 1 or len(getattr(value, "shape", (1, 1))) > 1:
-                    return self._left(rows)
+                shapes = self._shapes.get(type(value))
+                left = self._shaped(value) if shapes is None else shapes.get(value.shape) or self._shaped(value)
+                if left is not None:
+                    return left
         return self.take(value)
+
+    def _shaped(self, value: Any) -> Left | None:  # noqa: ANN401 - any container
+        """The `Left` of what is no array; None where its reader has to see how many rows it is. A table's is remembered."""
+        rows = sane(kind_of(type(value)).shape(value)[0])
+        shape = getattr(value, "shape", (1, 1))
+        # of one dimension it may be one row or many: its reader knows
+        if rows <= 1 and len(shape) <= 1:
+            return None
+        left = self._left(rows)
+        if isinstance(shape, tuple) and len(shape) > 1:
+            shapes = self._shapes.get(type(value)) or {}
+            if len(shapes) < _LEFTS and len(self._shapes) < _TYPES:
+                self._shapes[type(value)] = {**shapes, shape: left}
+        return left
 
     def _left(self, rows: int) -> Left:
         """One object for all values of as many rows: it is made once, and the folder counts how often it is met."""
