@@ -38,6 +38,7 @@ FRAMEWORKS = [
     "torch",
     "transformers",
     "sentence-transformers",
+    "statsmodels",
 ]
 # what the lowest frameworks need beside them, and do not ask for
 THEN = [
@@ -126,7 +127,7 @@ def judge(session: nox.Session) -> None:
 def frameworks(session: nox.Session) -> None:
     """Run what needs a framework, each file in a process of its own; with `-- --benchmark` what hooking them costs instead."""
     extras = ",".join(("auto", "mlflow", "profile", "sklearn", *FRAMEWORKS))
-    session.install(f".[{extras}]", "accelerate", "jax", "onnx", "statsmodels", "tensorflow-cpu", *TESTS)
+    session.install(f".[{extras}]", "accelerate", "jax", "onnx", "tensorflow-cpu", *TESTS)
     if "--benchmark" in session.posargs:
         session.run("python", "benchmarks/integrations.py")
         return

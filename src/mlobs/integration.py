@@ -178,6 +178,12 @@ class Hooks(Protocol):
     def named(self, model: object) -> Named | None:
         """How an object was registered, or is called by the profile beside its file; None where nobody has said."""
 
+    def behind(self, find: Callable[[Any], object | None]) -> None:
+        """Users hold an object that hands its calls on: of each that is registered ``find`` says to which, or None.
+
+        That one is registered alike, and keeps its name when the one in front of it is gone.
+        """
+
     def caller(self) -> Caller:
         """Whoever runs here now, about to wait for a prediction in a queue or batch: its span, the time, its request."""
 

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
     from mlobs.core.handed import Answering
-    from mlobs.core.registry import Registry
+    from mlobs.core.registry import Behind, Registry
     from mlobs.core.runtime import Runtime
 
 AS_IT_IS: Final = Reading()
@@ -51,6 +51,7 @@ class Patches:
         self._changed: Living[Changed] = Living()
         # what was observed already when it was asked for, by another integration perhaps: its turn may come
         self._left: Living[Left] = Living()
+        self._behind: list[Behind] = []
         self._switch = Switch()
         self.reached: set[str] = set()  # modules that were imported
         self.failed: dict[str, str] = {}  # modules whose hooks were not set, and why
@@ -155,6 +156,19 @@ class Patches:
         found = self._registry.get(model)
         return None if found is None else Named(found.identity.name, found.identity.version, found.profile)
 
+    def behind(self, find: Callable[[Any], object | None]) -> None:
+        """See `mlobs.integration.Hooks`."""
+
+        def found(thing: object) -> object | None:
+            try:
+                return find(thing)
+            except Exception as error:  # noqa: BLE001 - the integration's, or an object that fails when it is looked at
+                self._runtime.guard.error("hook", error)
+                return None
+
+        self._behind.append(found)
+        self._registry.look_behind(found)
+
     def caller(self) -> Caller:
         """See `mlobs.integration.Hooks`."""
         try:
@@ -220,6 +234,8 @@ class Patches:
         self._switch.off = True
         self._requests.off = True
         self._runtime.news.come()
+        while self._behind:
+            self._registry.forget(self._behind.pop())
         for changed in reversed(list(self._changed)):
             changed.restore()
         self._changed.clear()

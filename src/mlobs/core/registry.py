@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import weakref
+from collections.abc import Callable
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from mlobs.errors import ConfigurationError
@@ -11,6 +13,8 @@ if TYPE_CHECKING:
     from mlobs.core.known import News
     from mlobs.core.model import Identity
     from mlobs.profile import Profile
+
+Behind = Callable[[object], "object | None"]  # what an object hands its calls on to, if it is such a one; never raises
 
 
 class Registration(NamedTuple):
@@ -29,24 +33,46 @@ class Registry:
     def __init__(self, news: News) -> None:
         self._known: dict[int, tuple[weakref.ref[Any], Registration]] = {}
         self._news = news
+        self._behind: list[Behind] = []
 
     def add(self, thing: object, registration: Registration) -> None:
-        """Remember ``thing``. Raises ConfigurationError where it cannot be referred to weakly."""
-        key = id(thing)
-
-        def forget(_: weakref.ref[Any]) -> None:
-            self._known.pop(key, None)
-
+        """Remember ``thing``, and what stands behind it. Raises ConfigurationError where it cannot be referred to weakly."""
         try:
-            reference = weakref.ref(thing, forget)
+            self._remember(thing, registration)
         except TypeError as error:
             message = (
                 f"mlobs.register: a {type(thing).__name__} cannot be followed, for it takes no weak reference. "
                 "Name the model where it is called: mlobs.observe(model=…, version=…)."
             )
             raise ConfigurationError(message) from error
-        self._known[key] = (reference, registration)
+        for behind in self._behind:
+            self._look_behind(behind, thing, registration)
         self._news.come()
+
+    def look_behind(self, behind: Behind) -> None:
+        """From now on, until it is forgotten, who registers an object also registers what ``behind`` finds there."""
+        self._behind.append(behind)
+        for reference, registration in list(self._known.values()):
+            self._look_behind(behind, reference(), registration)
+        self._news.come()
+
+    def forget(self, behind: Behind) -> None:
+        """Look there no more."""
+        self._behind.remove(behind)
+
+    def _look_behind(self, behind: Behind, thing: object, registration: Registration) -> None:
+        found = None if thing is None else behind(thing)
+        if found is not None:
+            with suppress(TypeError):
+                self._remember(found, registration)
+
+    def _remember(self, thing: object, registration: Registration) -> None:
+        key = id(thing)
+
+        def forget(_: weakref.ref[Any]) -> None:
+            self._known.pop(key, None)
+
+        self._known[key] = (weakref.ref(thing, forget), registration)
 
     def get(self, thing: object) -> Registration | None:
         """What is known of ``thing``."""
