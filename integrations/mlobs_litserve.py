@@ -1,7 +1,7 @@
 """LitServe: what a LitAPI predicts in its workers, under the span of the request that waits for it in the API server.
 
 Each request is put on a queue with its time; the time travels as one that knows its caller. Each answer comes back with the
-request's id, and the id travels as one that knows the tickets of what was predicted.
+request's id, and the id travels as one that knows what the caller is to be told of what was predicted.
 """
 
 from __future__ import annotations
@@ -41,20 +41,20 @@ class _Since(float):
 
 
 class _Answered(str):
-    """The id of a request, and the tickets of what was predicted for it."""
+    """The id of a request, and what its caller is to be told of what was predicted for it."""
 
-    __slots__ = ("tickets",)
+    __slots__ = ("answer",)
 
-    tickets: str
+    answer: object
 
     @classmethod
-    def of(cls, uid: str, tickets: str) -> _Answered:
+    def of(cls, uid: str, answer: object) -> _Answered:
         made = cls(uid)
-        made.tickets = tickets
+        made.answer = answer
         return made
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return _Answered.of, (str(self), self.tickets)
+        return _Answered.of, (str(self), self.answer)
 
 
 # ── in the API server ───────────────────────────────────────────────────────────────────────────────────────────────
@@ -78,7 +78,7 @@ class _Waiting:
         """The first of an answer has come."""
         caller = self._callers.pop(uid, None)
         if caller is not None and type(uid) is _Answered:
-            caller.answered(uid.tickets)
+            caller.answered(uid.answer)
 
 
 class _Queue:
@@ -112,7 +112,7 @@ def _itself(queue: Any) -> Any:  # noqa: ANN401 - passed on
 
 
 class _Receiving:
-    """A transport that tells each caller of its tickets before the answer is there."""
+    """A transport that tells each caller of its predictions before the answer is there."""
 
     def __init__(self, transport: Any, waiting: _Waiting) -> None:  # noqa: ANN401 - LitServe's
         self._transport = transport
@@ -142,11 +142,11 @@ def _server(hooks: Hooks) -> None:
         return _Queue(queue(self, *args, **kwargs), waiting)
 
     @functools.wraps(receive)
-    async def receive_with_tickets(transport: Any, *args: Any, **kwargs: Any) -> Any:  # noqa: ANN401 - passed on
+    async def receive_and_tell(transport: Any, *args: Any, **kwargs: Any) -> Any:  # noqa: ANN401 - passed on
         return await receive(_Receiving(transport, waiting), *args, **kwargs)
 
     hooks.replace(module.LitServer, "_get_request_queue", get_request_queue)
-    hooks.replace(module, "response_queue_to_buffer", receive_with_tickets)
+    hooks.replace(module, "response_queue_to_buffer", receive_and_tell)
 
 
 # ── in a worker ─────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -177,7 +177,7 @@ class _Work:
         self._callers = [item[2].caller for item in known]
         self._hooks = hooks
         self._served: Served | None = None
-        self._tickets: dict[str, str] = {}
+        self._answers: dict[str, object] = {}
 
     @contextmanager
     def under_way(self) -> Iterator[None]:
@@ -194,12 +194,12 @@ class _Work:
                 _WORK.set(None)
 
     def answered(self, uid: str) -> str:
-        """The id of a request, with the tickets of what was predicted for it until now."""
+        """The id of a request, with what is to be told of what was predicted for it until now."""
         if self._served is not None:
-            found = zip(self._ids, self._served.tickets(), strict=True)
-            self._tickets.update((one, tickets) for one, tickets in found if tickets)
-        tickets = self._tickets.pop(uid, None)
-        return uid if tickets is None else _Answered.of(uid, tickets)
+            found = zip(self._ids, self._served.answers(), strict=True)
+            self._answers.update((one, answer) for one, answer in found if answer)
+        answer = self._answers.pop(uid, None)
+        return uid if answer is None else _Answered.of(uid, answer)
 
 
 _WORK: ContextVar[_Work | None] = ContextVar("mlobs_litserve_work", default=None)
@@ -227,7 +227,7 @@ def _loops(hooks: Hooks) -> None:
     put = loop.put_response
 
     @functools.wraps(put)
-    def put_with_tickets(
+    def put_and_tell(
         self: Any,  # noqa: ANN401 - as LitServe has it
         transport: Any,  # noqa: ANN401 - likewise
         response_queue_id: int,
@@ -241,7 +241,7 @@ def _loops(hooks: Hooks) -> None:
                 uid = work.answered(uid)
         return put(self, transport, response_queue_id, uid, *args, **kwargs)
 
-    hooks.replace(loop, "put_response", put_with_tickets)
+    hooks.replace(loop, "put_response", put_and_tell)
 
 
 class _Taken:

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 # beside a message's own fields; a worker without mlobs does not look there
 _TOLD: Final = "mlobs_callers"
-_TICKETS: Final = "mlobs_tickets"
+_ANSWERS: Final = "mlobs_answers"
 _BATCH: Final[ContextVar[Batch | None]] = ContextVar("mlobs_mlserver_batch", default=None)
 
 
@@ -116,7 +116,7 @@ def _batches(hooks: Hooks) -> None:
 
 
 def _dispatcher(hooks: Hooks) -> None:
-    """Send along who asks, as bytes: a worker may have no mlobs. What it predicted comes back with tickets."""
+    """Send along who asks, as bytes: a worker may have no mlobs. What it predicted comes back with what each is to be told."""
     dispatcher = sys.modules["mlserver.parallel.dispatcher"].Dispatcher
     dispatch = dispatcher.dispatch_request
 
@@ -129,8 +129,8 @@ def _dispatcher(hooks: Hooks) -> None:
             callers = batch[0]
         answer = await dispatch(self, request_message)
         with hooks.guarded():
-            for caller, tickets in zip(callers, vars(answer).pop(_TICKETS, ()), strict=False):
-                caller.answered(tickets)
+            for caller, told in zip(callers, vars(answer).pop(_ANSWERS, ()), strict=False):
+                caller.answered(told)
         return answer
 
     hooks.replace(dispatcher, "dispatch_request", dispatch_and_tell)
@@ -153,7 +153,7 @@ def _worker(hooks: Hooks) -> None:
             answer = await process(self, request)
             with hooks.guarded():
                 if served is not None:
-                    vars(answer)[_TICKETS] = served.tickets()
+                    vars(answer)[_ANSWERS] = served.answers()
             return answer
 
     hooks.replace(worker, "_process_request", process_for)

@@ -107,20 +107,22 @@ class Reading(NamedTuple):
 class Caller(Protocol):
     """Who waits for a prediction; it may be pickled, to travel with the request to the process that predicts."""
 
-    def answered(self, tickets: str | None) -> None:
-        """Where it waits: the tickets of what another process has predicted for it, as `Served.tickets` gave them there.
+    def answered(self, answer: Any) -> None:  # noqa: ANN401 - what `Served.answers` gave there
+        """Where it waits: what another process has predicted for it has come, with what `Served.answers` gave there.
 
-        The answer of its request carries them in a header, if that has not been sent.
+        The answer of its request carries the tickets in a header, if that has not been sent; its span, if that is open, links
+        to the batch's.
         """
 
 
 class Served(Protocol):
     """Those for whom a block predicts."""
 
-    def tickets(self) -> Sequence[str | None]:
-        """The tickets of what was predicted until now and has none yet, for each caller; to be carried to where it waits.
+    def answers(self) -> Sequence[object | None]:
+        """What each caller is to be told of what was predicted until now: its tickets, and the batch's span.
 
-        None for a caller for whom nothing was predicted, or whose request wants no tickets.
+        To be carried to where it waits, by pickle say, for `Caller.answered`; None where there is nothing to tell. Whatever is
+        given once is not given again.
         """
 
 
@@ -193,7 +195,7 @@ class Hooks(Protocol):
         One caller's prediction has its span under the caller's; that of several has a root span with links to theirs,
         and theirs link back. The first prediction of the block tells how long each has waited, the stage ``queue``. The
         block has a context of its own. ``rows`` says how many rows of the batch are each caller's, one by default, so that
-        each request's answer carries its own tickets; where requests are served in another process, by `Served.tickets`.
+        each request's answer carries its own tickets; where requests are served in another process, by `Served.answers`.
         """
 
     def report(self) -> Report | None:

@@ -23,7 +23,7 @@ from tests import told
 
 import mlobs
 from mlobs.api import registry, runtime
-from mlobs.core.callers import Caller
+from mlobs.core.callers import Answer, Caller
 from mlobs.core.inside import INSIDE, REQUEST
 from mlobs.core.patching import Patches
 from mlobs.testing import Telemetry, capture
@@ -130,6 +130,40 @@ def test_several_callers_share_a_root_with_links_both_ways(
     assert ids(span)[0] not in {ids(request)[0] for request in found.values()}
     assert links(span) == [ids(found[f"r{number}"]) for number in range(3)]
     assert [links(found[f"r{number}"]) for number in range(3)] == [[ids(span)]] * 3
+
+
+def test_a_batch_in_another_process_is_linked_when_its_answer_comes(
+    telemetry: Telemetry, requests: Requests, predict: Callable[[Any], Any]
+) -> None:
+    """Each request's span, as long as it is open, names every prediction of the batch once; a lone one's is its parent."""
+    with ExitStack() as stack:
+        nobody = hooks.caller()
+        first, second, alone = requests.callers(stack, 3)
+        waiting = [first, nobody, second]
+
+        def batch() -> list[Any]:
+            with hooks.serving(pickle.loads(pickle.dumps(waiting))) as served_there:
+                predict(ROWS)
+                predict(ROWS)
+                return pickle.loads(pickle.dumps([*served_there.answers(), *served_there.answers()]))
+
+        def lone() -> list[Any]:
+            with hooks.serving(pickle.loads(pickle.dumps([alone]))) as served_there:
+                predict(ROWS)
+                return list(served_there.answers())
+
+        answers = elsewhere(batch)
+        assert answers[3:] == [None] * 3
+        assert elsewhere(lone) == [None]
+        for caller, answer in zip(waiting, answers, strict=False):
+            caller.answered(answer)
+    first.answered(answers[0])  # its request has ended
+    batches = [ids(span) for span in telemetry.spans if span.parent is None]
+    found = requests.spans
+    assert [links(found[name]) for name in ("r0", "r1", "r2")] == [batches, batches, []]
+    assert [links(span) for span in telemetry.spans if span.parent is None] == [
+        [ids(found["r0"]), ids(found["r1"])]
+    ] * 2
 
 
 def test_a_request_that_is_over_is_linked_to_and_links_nowhere(
@@ -404,20 +438,18 @@ def test_tickets_travel_back_to_the_process_where_a_request_waits(selling: Telem
     nobody = hooks.caller()
     there = pickle.loads(pickle.dumps([first, nobody, second]))
     with hooks.serving(there) as served_there:
-        assert list(served_there.tickets()) == [None, None, None]
+        assert list(served_there.answers()) == [None, None, None]
         predict(ROWS)
-        one, none, other = served_there.tickets()
-        assert list(served_there.tickets()) == [None, None, None]
+        one, none, other = pickle.loads(pickle.dumps(served_there.answers()))
+        assert list(served_there.answers()) == [None, None, None]
     assert none is None
-    assert one is not None
-    assert other is not None
-    for caller, tickets in ((first, one), (nobody, one), (second, other), (second, None)):
-        caller.answered(tickets)
-    assert (calls, others) == ([one], [other])
-    assert runtime.outcomes.tickets.header([*calls, *others]) == f"{one},{other}"
+    for caller, answer in ((first, one), (nobody, one), (second, other), (second, None)):
+        caller.answered(answer)
+    assert (calls, others) == ([one.tickets], [other.tickets])
+    assert runtime.outcomes.tickets.header([*calls, *others]) == f"{one.tickets},{other.tickets}"
     assert selling.total("mlobs.outcome.expected") == 2
-    assert mlobs.outcome(one, actual=True)
-    assert mlobs.outcome(other, actual=True)
+    assert mlobs.outcome(one.tickets, actual=True)
+    assert mlobs.outcome(other.tickets, actual=True)
 
 
 @pytest.mark.usefixtures("selling")
@@ -426,7 +458,7 @@ def test_tickets_pass_through_a_block_of_one() -> None:
     callers, handed = asked(2)
     for some in (callers[:1], callers):
         with hooks.serving(some):
-            hooks.caller().answered("ticket")
+            hooks.caller().answered(Answer("ticket"))
     assert handed == [["ticket"], []]
 
 

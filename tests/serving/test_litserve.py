@@ -202,6 +202,10 @@ def test_under_the_agent_a_prediction_hangs_under_the_requests_span(sink: Sink, 
         assert callers(spans(sink, f"predict {name}")) == sorted(
             int.from_bytes(span.span_id, "big") for span in requests
         )
+    batches = {link.span_id: span.span_id for span in spans(sink, "predict Batch") for link in span.links}
+    assert batches
+    for span in spans(sink, "POST /batch"):  # and back, of those that are in one with others
+        assert [link.span_id for link in span.links] == [batches[one] for one in [span.span_id] if one in batches]
     assert counted(sink, "mlobs.prediction.rows", "model.name") == {("single",): 12, ("Batch",): 12}
 
 

@@ -1,13 +1,14 @@
 """Who waits for a prediction that runs elsewhere: requests whose rows a server collects into one batch, or queues for a worker.
 
 The batch runs in a context of its own, under no request's span: with one caller it is a child of that one's span, with
-several a root that links to all of theirs, and each of these, as long as it is open in this process, links back.
+several a root that links to all of theirs, and each of these links back, as long as it is open: at once in this process, in
+another one when the answer comes there.
 """
 
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from opentelemetry import context as otel_context
@@ -28,6 +29,16 @@ if TYPE_CHECKING:
     from mlobs.core.reports import Reports
 
 
+Ids = tuple[int, int, int]  # of a span: its trace's, its own, its flags
+
+
+class Answer(NamedTuple):
+    """What is carried to where a caller waits: its tickets, and the spans of what was predicted for several together."""
+
+    tickets: str | None
+    spans: tuple[Ids, ...] = ()
+
+
 class Caller:
     """One who waits: its span, since when, and what its context knows.
 
@@ -36,10 +47,8 @@ class Caller:
 
     __slots__ = ("context", "inside", "request", "since", "span")
 
-    def __init__(self, ids: tuple[int, int, int] | None, since: int, inside: object, wants: bool = False) -> None:  # noqa: FBT001, FBT002 - a pickle has no names
-        self.context = None
-        if ids is not None:
-            self.context = SpanContext(ids[0], ids[1], is_remote=True, trace_flags=TraceFlags(ids[2]))
+    def __init__(self, ids: Ids | None, since: int, inside: object, wants: bool = False) -> None:  # noqa: FBT001, FBT002 - a pickle has no names
+        self.context = None if ids is None else _context(ids)
         self.since = since  # ns since the epoch: another process may be asked
         self.inside = inside
         self.span: Span | None = None
@@ -64,14 +73,30 @@ class Caller:
         return found
 
     def __reduce__(self) -> tuple[type[Caller], tuple[Any, ...]]:
-        context = self.context
-        ids = None if context is None else (context.trace_id, context.span_id, int(context.trace_flags))
+        ids = None if self.context is None else _ids(self.context)
         return Caller, (ids, self.since, self.inside, self.request is not None)
 
-    def answered(self, tickets: str | None) -> None:
+    def answered(self, answer: Answer | None) -> None:
         """See `mlobs.integration.Caller`."""
-        if tickets and self.request is not None and len(self.request) < KEPT:
-            self.request.append(tickets)
+        if answer is None:
+            return
+        if answer.tickets and self.request is not None and len(self.request) < KEPT:
+            self.request.append(answer.tickets)
+        for ids in answer.spans:
+            self.link(_context(ids))
+
+    def link(self, context: SpanContext) -> None:
+        """From its span, if that is open here, to a prediction's."""
+        if self.span is not None and self.span.is_recording():
+            self.span.add_link(context)
+
+
+def _context(ids: Ids) -> SpanContext:
+    return SpanContext(ids[0], ids[1], is_remote=True, trace_flags=TraceFlags(ids[2]))
+
+
+def _ids(context: SpanContext) -> Ids:
+    return context.trace_id, context.span_id, int(context.trace_flags)
 
 
 class Crowd(NonRecordingSpan):
@@ -80,6 +105,7 @@ class Crowd(NonRecordingSpan):
     def __init__(self, callers: Sequence[Caller]) -> None:
         self.callers = tuple(callers)
         self.contexts = [caller.context for caller in callers if caller.context is not None]
+        self.shared: list[Ids] = []  # spans of what was predicted for several of them together
         super().__init__(self.contexts[0] if self.contexts and len(self.callers) == 1 else INVALID_SPAN_CONTEXT)
         self._told = False
 
@@ -112,9 +138,10 @@ class Crowd(NonRecordingSpan):
         """From their spans to the prediction's."""
         if len(self.callers) > 1:
             context = span.get_span_context()
+            if len(self.shared) < KEPT:
+                self.shared.append(_ids(context))
             for caller in self.callers:
-                if caller.span is not None and caller.span.is_recording():
-                    caller.span.add_link(context)
+                caller.link(context)
 
 
 def alone() -> bool:
@@ -157,6 +184,7 @@ class Serving:
         self._guard = guard
         self._seal = seal
         self._calls: list[Handed | str] = []
+        self._crowd: Crowd | None = None
         self._tokens: tuple[Any, Any, Any] | None = None
 
     def __enter__(self) -> Serving:
@@ -166,17 +194,21 @@ class Serving:
         except Exception as error:  # noqa: BLE001 - what is no caller; the block runs as it is
             self._guard.error("serving", error)
         else:
+            self._crowd = crowd
             self._tokens = otel_context.attach(context), INSIDE.set(inside), REQUEST.set(self._calls)
         return self
 
-    def tickets(self) -> list[str | None]:
+    def answers(self) -> list[Answer | None]:
         """See `mlobs.integration.Served`."""
-        found: list[str | None] = []
+        found: list[Answer | None] = []
         try:
             self._deal_all()
+            shared = () if self._crowd is None else tuple(drain(self._crowd.shared))
             for caller in self._callers:
                 calls, caller.request = caller.request, caller.request and []
-                found.append(self._seal(calls) if calls else None)
+                tickets = self._seal(calls) if calls else None
+                spans = () if caller.context is None else shared
+                found.append(Answer(tickets, spans) if tickets or spans else None)
         except Exception as ours:  # noqa: BLE001 - callers that are none
             self._guard.error("serving", ours)
         return found if len(found) == len(self._callers) else [None] * len(self._callers)
@@ -201,7 +233,7 @@ class Serving:
             if isinstance(handed, Handed):
                 self._deal(handed, rows)
             elif len(self._callers) == 1:  # of a third process; of several callers nobody knows whose each is
-                self._callers[0].answered(handed)
+                self._callers[0].answered(Answer(handed))
 
     def _deal(self, handed: Handed, sizes: Sequence[int]) -> None:
         """Give each caller's request its part of an answer, for its ticket."""
