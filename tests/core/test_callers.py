@@ -145,7 +145,7 @@ def test_a_batch_in_another_process_is_linked_when_its_answer_comes(
             with hooks.serving(pickle.loads(pickle.dumps(waiting))) as served_there:
                 predict(ROWS)
                 predict(ROWS)
-                return pickle.loads(pickle.dumps([*served_there.answers(), *served_there.answers()]))
+                return list(pickle.loads(pickle.dumps([*served_there.answers(), *served_there.answers()])))
 
         def lone() -> list[Any]:
             with hooks.serving(pickle.loads(pickle.dumps([alone]))) as served_there:
