@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any, Literal, overload
 import numpy as np
 
 from mlobs.api import runtime
-from mlobs.core.inside import INSIDE, Variant, counts, last
+from mlobs.core.ended import last
+from mlobs.core.inside import INSIDE, Variant, counts
 from mlobs.core.model import Identity
 from mlobs.core.monitor import Monitor
 from mlobs.core.tickets import Given

@@ -24,7 +24,8 @@ from tests import told
 import mlobs
 from mlobs.api import registry, runtime
 from mlobs.core.callers import Answer, Caller
-from mlobs.core.inside import INSIDE, REQUEST
+from mlobs.core.ended import REQUEST
+from mlobs.core.inside import INSIDE
 from mlobs.core.patching import Patches
 from mlobs.testing import Telemetry, capture
 

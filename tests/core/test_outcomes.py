@@ -25,7 +25,7 @@ from starlette.routing import Route
 import mlobs
 from mlobs import testing
 from mlobs.api import runtime
-from mlobs.core.inside import LAST
+from mlobs.core.ended import LAST
 from mlobs.testing import Telemetry
 
 KEY = secrets.token_hex(32)

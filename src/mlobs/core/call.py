@@ -15,8 +15,9 @@ from opentelemetry import trace
 
 from mlobs.columns import LARGE, TracedError, kind_of
 from mlobs.core.callers import alone
+from mlobs.core.ended import LAST, hand
 from mlobs.core.guard import name_of
-from mlobs.core.inside import INSIDE, LAST, hand
+from mlobs.core.inside import INSIDE
 from mlobs.core.locate import ABSENT
 from mlobs.core.record import Extra, Failure
 from mlobs.core.ring import NOTHING, Left, Part, sane

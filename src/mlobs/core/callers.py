@@ -15,7 +15,8 @@ from opentelemetry import context as otel_context
 from opentelemetry import trace
 from opentelemetry.trace import INVALID_SPAN_CONTEXT, Link, NonRecordingSpan, SpanContext, TraceFlags
 
-from mlobs.core.inside import INSIDE, KEPT, REQUEST, Handed, Variant
+from mlobs.core.ended import KEPT, REQUEST, Handed
+from mlobs.core.inside import INSIDE, Variant
 from mlobs.core.ring import drain
 
 if TYPE_CHECKING:

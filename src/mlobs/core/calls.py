@@ -19,8 +19,9 @@ from mlobs.core import streams
 from mlobs.core.branches import Branches
 from mlobs.core.call import Call, crowded, failed, keep, unread
 from mlobs.core.callers import alone, told
+from mlobs.core.ended import hand
 from mlobs.core.forgetful import Forgetful
-from mlobs.core.inside import INSIDE, hand
+from mlobs.core.inside import INSIDE
 from mlobs.core.pack import unpacked
 from mlobs.core.record import Extra
 from mlobs.core.ring import NOTHING, TRACED, Left

@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable, Iterable
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final
 
-from mlobs.core.inside import LAST, REQUEST, Handed
+from mlobs.core.ended import LAST, REQUEST, Handed
 
 if TYPE_CHECKING:
     from types import TracebackType

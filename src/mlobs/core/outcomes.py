@@ -13,7 +13,8 @@ from collections import Counter
 from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
-from mlobs.core.inside import INSIDE, last
+from mlobs.core.ended import last
+from mlobs.core.inside import INSIDE
 from mlobs.core.later import Later
 from mlobs.core.model import Identity
 from mlobs.core.monitor import Monitor

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from mlobs.columns import Block
-    from mlobs.core.inside import Handed
+    from mlobs.core.ended import Handed
     from mlobs.core.monitor import Monitor
     from mlobs.release.objective import Objective
 

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from mlobs.core.inside import INSIDE, LAST, Handed, here, last
+from mlobs.core.ended import LAST, Handed, here, last
+from mlobs.core.inside import INSIDE
 from mlobs.core.monitor import Monitor
 from mlobs.core.predicted import ended, predicted, prediction, rows_of
 from mlobs.errors import MlobsError
