@@ -40,7 +40,7 @@ class Runtime(State):
         self.over = False
         self.outcomes = Outcomes(self)
         self.tasks = Tasks(self)
-        self.tracing = Tracing(lambda: self.pipeline.spans, self.attend, self.fold)
+        self.tracing = Tracing(lambda: self.pipeline.means.spans, self.attend, self.fold)
         self.termination = Termination(lambda: self.settings, self.leave, lambda: self.counts_here)
         self.ending = Ending(self)
         self._steps = Steps(self._failed)
