@@ -115,13 +115,23 @@ def _rows(function: Any) -> Callable[..., Any] | None:  # noqa: ANN401 - what st
 
 
 def _table(results: Any, given: Any) -> Any:  # noqa: ANN401 - any container
-    """The rows as they are; a series of values for a model of one column as such a column, as statsmodels takes it."""
-    if getattr(given, "ndim", 1 if type(given) is list and given and not hasattr(given[0], "__len__") else 0) != 1:
+    """The rows as they are; one dimension, as statsmodels takes it: rows of a model's only column, else a row."""
+    series = hasattr(given, "to_frame")
+    if not series and getattr(given, "ndim", 1 if _flat(given) else 0) != 1:
         return given
-    exog = getattr(results.model, "exog", None)
-    if hasattr(results.model, "formula") or exog is None or (exog.ndim > 1 and exog.shape[1] > 1):
+    formula, exog = getattr(results.model, "formula", None), getattr(results.model, "exog", None)
+    if formula is not None:  # by a column's name, or by the names of a row's values
+        if not series:
+            return given
+        return given.to_frame() if isinstance(given.name, str) and given.name in str(formula) else given.to_frame().T
+    if exog is None:
         return given
-    return sys.modules["numpy"].asarray(given).reshape(-1, 1)
+    return sys.modules["numpy"].asarray(given).reshape((-1, 1) if exog.ndim == 1 or exog.shape[1] == 1 else (1, -1))
+
+
+def _flat(given: Any) -> bool:  # noqa: ANN401 - any container
+    """Whether it is a list of values."""
+    return isinstance(given, (list, tuple)) and bool(given) and not hasattr(given[0], "__len__")
 
 
 def _given(rows: Callable[..., Any], *args: Any, **kwargs: Any) -> bool:  # noqa: ANN401 - as statsmodels has it

@@ -135,14 +135,23 @@ def test_formulas_are_read_by_their_names(telemetry: Telemetry) -> None:
 
 
 def test_a_model_of_one_column_takes_a_row_a_value(telemetry: Telemetry) -> None:
-    """As statsmodels reads it; of a model with more columns a list is one row."""
+    """As statsmodels reads it; of a model with more columns, or of a formula, it is one row."""
     one = sm.OLS(Y, X[:, 1]).fit()
     answers = [one.predict([1.0, 2.0, 3.0]), one.predict(np.arange(4.0)), one.predict(pd.Series([1.0, 2.0]))]
     assert [len(answer) for answer in answers] == [3, 4, 2]
     assert rows(telemetry) == {("OLSResults", "predict"): 9}
     assert features(telemetry, "OLSResults") == {"f0": 9}
-    assert len(MAKERS["RLMResults"]().predict([1.0, 0.5, 0.5])) == 1
-    assert rows(telemetry)["RLMResults", "predict"] == 1
+    several = mlobs.register(MAKERS["RLMResults"](), name="several")
+    for row in ([1.0, 0.5, 0.5], np.ones(3), pd.Series([1.0, 0.5, 0.5]), (1.0, 0.0, 0.0), [[1.0, 2.0, 3.0]]):
+        assert len(several.predict(row)) == 1
+    formula = mlobs.register(smf.ols("y ~ a + b", FRAME).fit(), name="formula")
+    assert len(formula.predict(FRAME[["a", "b"]].iloc[0])) == 1
+    column = mlobs.register(smf.ols("y ~ a", FRAME).fit(), name="column")
+    assert len(column.predict(FRAME["a"])) == 120
+    told = {name: count for (name, _), count in rows(telemetry).items()}
+    assert told == {"OLSResults": 9, "several": 5, "formula": 1, "column": 120}
+    assert features(telemetry, "several") == dict.fromkeys(("f0", "f1", "f2"), 5)
+    assert features(telemetry, "column") == {"a": 120}
 
 
 def test_smooth_terms(telemetry: Telemetry) -> None:
