@@ -87,6 +87,7 @@ def _reading(torch: Any) -> Reading:  # noqa: ANN401 - a module
         # itself, and no function of ours: a pickle by value refers to it
         unless=torch.compiler.is_dynamo_compiling,
         watch=_watch if torch.version.cuda or torch.version.hip else None,  # what it was built for
+        watching=functools.partial(getattr, torch.cuda, "_initialized", True),
     )
 
 
@@ -137,8 +138,7 @@ _looked: dict[int, float] = {}
 def _watch(report: Report, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Callable[[Any], None] | None:
     """Record an event before the call and one after it, on the caller's stream; nobody waits for either."""
     cuda = sys.modules["torch"].cuda
-    # of the two the first is quicker to say no
-    if not getattr(cuda, "_initialized", True) or not cuda.is_initialized():
+    if not cuda.is_initialized():
         return None
     device = _device(args, kwargs)
     if device is None or _exchange() is None:

@@ -90,6 +90,9 @@ class Reading(NamedTuple):
     watch
         called as the call begins, with a `Report`, its positional arguments (the instance first) and its keywords; what
         it returns is called with the answer when the call has ended well. Of plain methods and coroutines only.
+    watching
+        asked before ``watch`` in each call; false: there is nothing to watch. It costs a call next to nothing
+        where it is a function of C: ``functools.partial(getattr, module, "name", True)``.
     """
 
     operation: str | None = None
@@ -101,6 +104,7 @@ class Reading(NamedTuple):
     when: Callable[..., bool] | None = None
     unless: Callable[[], bool] | None = None
     watch: Watch | None = None
+    watching: Callable[[], object] | None = None
     first: bool = False
 
 

@@ -191,6 +191,25 @@ def test_watch_reports_beside_the_call(patches: Patches, telemetry: Telemetry) -
     assert telemetry.total("gen_ai.server.time_per_output_token") == 1
 
 
+def test_a_watcher_rests_where_there_is_nothing_to_watch(patches: Patches, telemetry: Telemetry) -> None:
+    """It is asked in each call, of plain functions and coroutines; where that raises, the call goes on and it is counted."""
+    seen: list[int] = []
+    states: list[bool] = []
+    reading = Reading(watch=lambda *_: seen.append(len(states)), watching=lambda: states.pop())
+    patches.observe(Base, "forward", reading)
+    patches.observe(Base, "later", reading)
+    for state in (False, True):
+        states[:] = [state] * 2
+        Base().forward(ROWS)
+        asyncio.run(Base().later(ROWS))
+    assert seen == [1, 0]
+    runtime.guard.strict = False
+    Base().forward(ROWS)  # nobody knows any more
+    asyncio.run(Base().later(ROWS))
+    assert telemetry.total("mlobs.sdk.errors", reason="watch") == 2
+    assert calls(telemetry) == {("Base", "forward"): 3, ("Base", "later"): 3}
+
+
 def test_a_watcher_of_a_coroutine(patches: Patches, telemetry: Telemetry) -> None:
     """The answer of a coroutine function is seen when it has come; its error passes, and nothing is seen."""
     seen: list[Any] = []

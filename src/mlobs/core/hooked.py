@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from mlobs.core.runtime import Runtime
     from mlobs.integration import Reading
 
+_ALWAYS: Final = functools.partial(bool, 1)
 _REMEMBERED: Final = 1024  # identities whose observed function one method remembers
 
 
@@ -232,7 +233,8 @@ class Method(Hooked):
         function = self.original
         monitor.iterates = function.__name__ == "__next__"
         if reading.watch is not None:
-            function = watched(function, reading.watch, CallReport(monitor), runtime.guard)
+            watching = reading.watching or _ALWAYS
+            function = watched(function, reading.watch, watching, CallReport(monitor), runtime.guard)
         return observing(function, monitor, runtime.tracing, self._where)
 
     def _ask(self, instance: object) -> Registration | None:

@@ -45,7 +45,7 @@ class Registry:
                 "Name the model where it is called: mlobs.observe(model=…, version=…)."
             )
             raise ConfigurationError(message) from error
-        for behind in self._behind:
+        for behind in tuple(self._behind):
             self._look_behind(behind, thing, registration)
         self._news.come()
 

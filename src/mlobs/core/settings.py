@@ -116,7 +116,7 @@ class Settings:
     max_models: int = 1000
     ring_calls: int = 65536
     ring_bytes: int = 16 * 2**20
-    read_share: float = 0.01
+    read_share: float = 0.005
     ticket_keys: tuple[str, ...] = field(default=(), repr=False)
     ticket_ttl: float = 30 * 86400.0
     outcome_memory: int = 100_000
