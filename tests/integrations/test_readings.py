@@ -195,7 +195,7 @@ def test_a_watcher_rests_where_there_is_nothing_to_watch(patches: Patches, telem
     """It is asked in each call, of plain functions and coroutines; where that raises, the call goes on and it is counted."""
     seen: list[int] = []
     states: list[bool] = []
-    reading = Reading(watch=lambda *_: seen.append(len(states)), watching=lambda: states.pop())
+    reading = Reading(watch=lambda *_: seen.append(len(states)), watching=states.pop)
     patches.observe(Base, "forward", reading)
     patches.observe(Base, "later", reading)
     for state in (False, True):
