@@ -30,10 +30,10 @@ def _results(hooks: Hooks) -> None:
 
     def each(cls: type) -> None:
         for name in _PREDICT:
-            rows = _rows(vars(cls).get(name))
-            if rows is not None:
-                given = functools.partial(_given, rows)
-                hooks.observe(cls, name, Reading(inputs=rows, answer=_mean, when=given))
+            given = _given(vars(cls).get(name))
+            if given is not None:
+                rows = functools.partial(_rows, given)
+                hooks.observe(cls, name, Reading(inputs=rows, answer=_mean, when=functools.partial(_any, given)))
         for name in _FORECAST:
             hooks.observe(cls, name, forecast)
 
@@ -95,7 +95,7 @@ def _quiet(hooks: Hooks, module: str) -> None:
 # ── what is read ────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def _rows(function: Any) -> Callable[..., Any] | None:  # noqa: ANN401 - what stands in a class
+def _given(function: Any) -> Callable[..., Any] | None:  # noqa: ANN401 - what stands in a class
     """What finds the rows among a function's arguments; None where it takes none: a time series has a start and an end."""
     if not inspect.isfunction(function):
         return None
@@ -104,14 +104,20 @@ def _rows(function: Any) -> Callable[..., Any] | None:  # noqa: ANN401 - what st
         return None
     found = [(name, names.index(name)) for name in ("exog", "exog_smooth") if name in names]
 
-    def rows(*args: Any, **kwargs: Any) -> Any:  # noqa: ANN401 - as statsmodels has it
-        for name, position in found:
-            given = args[position] if position < len(args) else kwargs.get(name)
-            if given is not None:
-                return _table(args[0], given)
-        return None
+    def given(*args: Any, **kwargs: Any) -> Any:  # noqa: ANN401 - as statsmodels has it
+        values = (args[position] if position < len(args) else kwargs.get(name) for name, position in found)
+        return next((value for value in values if value is not None), None)
 
-    return rows
+    return given
+
+
+def _any(given: Callable[..., Any], *args: Any, **kwargs: Any) -> bool:  # noqa: ANN401 - as statsmodels has it
+    """Whether there are rows; what is asked for without any are the fitted values of the training data."""
+    return given(*args, **kwargs) is not None
+
+
+def _rows(given: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:  # noqa: ANN401 - as statsmodels has it
+    return _table(args[0], given(*args, **kwargs))
 
 
 def _table(results: Any, given: Any) -> Any:  # noqa: ANN401 - any container
@@ -132,11 +138,6 @@ def _table(results: Any, given: Any) -> Any:  # noqa: ANN401 - any container
 def _flat(given: Any) -> bool:  # noqa: ANN401 - any container
     """Whether it is a list of values."""
     return isinstance(given, (list, tuple)) and bool(given) and not hasattr(given[0], "__len__")
-
-
-def _given(rows: Callable[..., Any], *args: Any, **kwargs: Any) -> bool:  # noqa: ANN401 - as statsmodels has it
-    """Whether there are rows; what is asked for without any are the fitted values of the training data."""
-    return rows(*args, **kwargs) is not None
 
 
 def _nothing(*args: object, **kwargs: object) -> None:

@@ -281,7 +281,7 @@ def test_errors_reach_the_user_unchanged(data: Any, telemetry: Telemetry) -> Non
 
 
 def test_everything_is_put_back(telemetry: Telemetry) -> None:
-    """Every class and module has what it had; what was wrapped while mlobs was on is plain, and may be hooked again."""
+    """Every class and module has what it had."""
     mlobs.uninstrument()
     before = standing(*places())
     mlobs.instrument("statsmodels")

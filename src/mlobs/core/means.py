@@ -148,7 +148,7 @@ class Means:
             given=settings.metric_exporter,
         )
 
-    # ── and used ────────────────────────────────────────────────────────────────────────────────────────────────────
+    # ── sending ─────────────────────────────────────────────────────────────────────────────────────────────────────
 
     def send(self, collected: Collected, timeout: float) -> tuple[Answer, Answer]:
         """Export these metrics, and the spans that wait, each within ``timeout`` seconds: what became of either."""
