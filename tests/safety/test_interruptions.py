@@ -1,4 +1,8 @@
-"""Signal handlers, finalisers, tracers and the end of the interpreter find nothing locked and leave nothing behind."""
+"""Signal handlers, finalisers, tracers and the end of the interpreter find nothing locked and leave nothing behind.
+
+Before Python 3.12 the collector runs amid a context variable's ``set()``, which crashes where a finaliser sets one, too, or
+a signal's handler amid any finaliser that is Python's (python/cpython#148891); there it runs when nobody is in one.
+"""
 
 from __future__ import annotations
 
@@ -31,6 +35,11 @@ def call(x=SMALL):
     predict(x)
 call()
 mlobs.flush(timeout=20)
+if sys.version_info < (3, 12):
+    gc.disable()
+def collect(turn):
+    if not gc.isenabled() and not turn % 10:
+        gc.collect(0)
 """
 
 
@@ -72,6 +81,7 @@ def test_handlers_that_predict_and_flush_amid_anything(sink: Sink, inside: str) 
     mlobs.configure(ring_calls=64, ring_bytes=100_000, fold_interval=0.005, export_interval=0.2,
                     endpoint=os.environ["OTEL_EXPORTER_OTLP_ENDPOINT"])
     runs = [0, 0]
+    turns = 0
     def handler(number, frame):
         runs[0] += 1
         predict(LARGE if runs[0] % 3 else SMALL)
@@ -84,6 +94,8 @@ def test_handlers_that_predict_and_flush_amid_anything(sink: Sink, inside: str) 
     while time.monotonic() < end:
         {inside}
         runs[1] += {int(inside.startswith("predict"))}
+        turns += 1
+        collect(turns)
     signal.signal(signal.SIGALRM, signal.SIG_IGN)
     assert runs[0] > 20, runs
     # a handler that interrupts the observed function itself is inside a call, and counts as part of it
@@ -137,11 +149,7 @@ def test_handlers_that_bring_truths(sink: Sink) -> None:
 
 
 def test_finalisers_that_predict(sink: Sink) -> None:
-    """__del__, weakref callbacks and garbage-collection callbacks predict, also while mlobs folds.
-
-    Before Python 3.12 the collector runs amid a context variable's ``set()``, which crashes where a finaliser sets one, too
-    (python/cpython#148891); there it runs when nobody is in one.
-    """
+    """__del__, weakref callbacks and garbage-collection callbacks predict, also while mlobs folds."""
     script = """
     mlobs.configure(ring_calls=64, fold_interval=0.005, endpoint=os.environ["OTEL_EXPORTER_OTLP_ENDPOINT"])
     class Dying:
@@ -155,10 +163,7 @@ def test_finalisers_that_predict(sink: Sink) -> None:
     def collected(phase, info):
         predict(SMALL)
     gc.callbacks.append(collected)
-    if sys.version_info >= (3, 12):
-        gc.set_threshold(50, 2, 2)
-    else:
-        gc.disable()
+    gc.set_threshold(50, 2, 2)
     class Row(list):
         pass
     for i in range(3000):
@@ -166,8 +171,7 @@ def test_finalisers_that_predict(sink: Sink) -> None:
         other = Row([1.0])
         keep.append(weakref.ref(other, died))
         predict([thing, other, None])
-        if not gc.isenabled() and not i % 10:
-            gc.collect(0)
+        collect(i)
     gc.callbacks.remove(collected)
     del thing, other
     gc.collect()
