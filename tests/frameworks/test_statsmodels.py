@@ -25,9 +25,24 @@ from statsmodels.base.model import LikelihoodModelResults, Results
 from statsmodels.base.wrapper import ResultsWrapper
 from statsmodels.gam.api import BSplines, GLMGam, MultivariateGAMCVPath
 from statsmodels.gam.gam_cross_validation.cross_validators import KFold
+from statsmodels.graphics import tsaplots
 from statsmodels.imputation.mice import MICEData
 from statsmodels.iolib import smpickle
-from statsmodels.tsa.api import ARIMA, AutoReg, ExponentialSmoothing
+from statsmodels.tsa.api import (
+    ARDL,
+    ARIMA,
+    VAR,
+    VECM,
+    AutoReg,
+    ETSModel,
+    ExponentialSmoothing,
+    STLForecast,
+    UnobservedComponents,
+)
+from statsmodels.tsa.forecasting.stl import STLForecastResults
+from statsmodels.tsa.forecasting.theta import ThetaModel, ThetaModelResults
+from statsmodels.tsa.vector_ar.var_model import VARProcess, VARResults
+from statsmodels.tsa.vector_ar.vecm import VECMResults
 from tests.frameworks.boosting import features, outcome
 from tests.told import calls, errors, rows, standing
 
@@ -39,6 +54,10 @@ X = sm.add_constant(generator.normal(size=(120, 2)))
 Y = X @ [1.0, 2.0, -1.0] + generator.normal(size=120)
 FRAME = pd.DataFrame({"y": Y, "a": X[:, 1], "b": X[:, 2]})
 SERIES = pd.Series(np.cumsum(generator.normal(size=80)), index=pd.date_range("2026-01-01", periods=80, freq="D"))
+AHEAD = pd.date_range("2026-03-22", periods=3, freq="D")  # the days after those of the series
+PROMO = pd.DataFrame({"promo": generator.normal(size=80)}, index=SERIES.index)
+PLANNED = pd.DataFrame({"promo": [1.0, 0.0, 1.0]}, index=AHEAD)
+PAIR = pd.DataFrame(np.cumsum(generator.normal(size=(80, 2)), axis=0), columns=["a", "b"], index=SERIES.index)
 MAKERS: dict[str, Callable[[], Any]] = {
     "OLSResults": lambda: sm.OLS(Y, X).fit(),
     "RLMResults": lambda: sm.RLM(Y, X).fit(),
@@ -53,6 +72,15 @@ FORECASTS: dict[str, Callable[[], Any]] = {
     "ARIMAResults": lambda: ARIMA(SERIES, order=(1, 0, 0)).fit(),
     "AutoRegResults": lambda: AutoReg(SERIES, 1).fit(),
     "HoltWintersResults": lambda: ExponentialSmoothing(SERIES, trend="add").fit(),
+    "ETSResults": lambda: ETSModel(SERIES).fit(disp=0),
+    "UnobservedComponentsResults": lambda: UnobservedComponents(SERIES, "llevel").fit(disp=0),
+    "STLForecastResults": lambda: STLForecast(SERIES, ARIMA, model_kwargs={"order": (1, 0, 0)}, period=7).fit(),
+    "ThetaModelResults": lambda: ThetaModel(SERIES, period=7).fit(),
+}
+KNOWING: dict[str, Callable[[], Any]] = {  # what they forecast depends on what is planned
+    "ARIMAResults": lambda: ARIMA(SERIES, exog=PROMO, order=(1, 0, 0)).fit(),
+    "AutoRegResults": lambda: AutoReg(SERIES, 1, exog=PROMO).fit(),
+    "ARDLResults": lambda: ARDL(SERIES, 1, PROMO, 0).fit(),
 }
 
 
@@ -73,8 +101,17 @@ def family(base: type) -> Iterator[type]:
 
 
 def places() -> list[tuple[Any, str]]:
-    names = ("predict", "get_prediction", "forecast", "get_forecast", "__init_subclass__")
-    owners = [*family(Results), *family(ResultsWrapper)]
+    names = (
+        "predict",
+        "get_prediction",
+        "forecast",
+        "get_forecast",
+        "forecast_interval",
+        "plot_predict",
+        "__init_subclass__",
+    )
+    alone = [STLForecastResults, ThetaModel, ThetaModelResults, VARProcess, VARResults, VECMResults, tsaplots]
+    owners = [*family(Results), *family(ResultsWrapper), *alone]
     loaders = [(module, name) for module in (sm, smpickle) for name in ("load", "load_pickle")]
     return [*((owner, name) for owner in owners for name in names), *loaders]
 
@@ -170,7 +207,10 @@ def test_smooth_terms(telemetry: Telemetry) -> None:
 def test_forecasts(name: str, telemetry: Telemetry) -> None:
     """A call without rows, whose values are told; a look into the sample counts nothing."""
     results = FORECASTS[name]()
-    results.predict(70, 79)
+    for look in ("predict", "get_prediction"):
+        if hasattr(results, look):
+            getattr(results, look)(70, 79)
+            getattr(results, look)(start="2026-01-20", end="2026-02-01")
     assert calls(telemetry) == {}
     answers = [results.forecast(6), results.forecast(steps=6)]
     assert calls(telemetry) == {(name, "forecast"): 2}
@@ -190,6 +230,82 @@ def test_forecasts_with_their_errors(telemetry: Telemetry) -> None:
     assert calls(telemetry) == {("ARIMAResults", "get_forecast"): 1}
     assert features(telemetry, "ARIMAResults", "output") == {"prediction": 6}
     assert told.summary_frame().shape == (6, 4)
+
+
+@pytest.mark.parametrize("name", [name for name in FORECASTS if name != "ThetaModelResults"])
+def test_times_after_the_data(name: str, telemetry: Telemetry) -> None:
+    """From a time to a time that lies after the fit's data is a forecast as well, by numbers and by dates."""
+    results = FORECASTS[name]()
+    look = "get_prediction" if name in ("STLForecastResults", "ETSResults") else "predict"
+    answers = [getattr(results, look)(78, 82), getattr(results, look)(start="2026-03-20", end=AHEAD[-1])]
+    assert calls(telemetry) == {(name, look): 2}
+    assert rows(telemetry) == {}
+    assert features(telemetry, name, "output") == {"prediction": 10}
+    seen = outcome(lambda: plain(getattr(results, look)(0, "yesterday, or so")))
+    assert isinstance(seen, tuple)
+    [(error, count)] = errors(telemetry).items()
+    assert error.endswith(seen[0].__name__)
+    assert count == 1
+    mlobs.uninstrument()
+    assert outcome(lambda: plain(getattr(results, look)(0, "yesterday, or so"))) == seen
+    for answer in answers:
+        np.testing.assert_array_equal(plain(getattr(results, look)(78, 82)), plain(answer))
+
+
+@pytest.mark.parametrize("name", KNOWING)
+def test_what_is_planned_is_read(name: str, telemetry: Telemetry) -> None:
+    """What is known of the times to come are the rows of a forecast, by their names."""
+    results = mlobs.register(KNOWING[name](), name="demand", reference=mlobs.Profile.build(PROMO))
+    ahead = {"exog": PLANNED} if name == "ARIMAResults" else {"exog_oos": PLANNED}
+    answers = [results.forecast(3, exog=PLANNED), results.predict(80, 82, **ahead)]
+    told = {("demand", "forecast"): 3, ("demand", "predict"): 3}
+    if name == "ARIMAResults":
+        results.get_forecast(3, exog=[1.0, 0.0, 1.0])
+        told["demand", "get_forecast"] = 3
+    else:
+        results.forecast(3, PLANNED)
+        told["demand", "forecast"] = 6
+    assert rows(telemetry) == told
+    assert mlobs.drift()["demand"]["promo"].count == 9
+    mlobs.uninstrument()
+    for answer in answers:
+        pd.testing.assert_series_equal(results.forecast(3, exog=PLANNED), answer)
+
+
+def test_vectors(telemetry: Telemetry) -> None:
+    """Several series at once: the values that a forecast goes on from are its rows, where it takes any."""
+    var, vecm = VAR(PAIR).fit(2), VECM(PAIR, k_ar_diff=1, coint_rank=1).fit()
+    answers = [var.forecast(PAIR.to_numpy()[-2:], 3), vecm.predict(3)]
+    middles = [var.forecast_interval(PAIR.to_numpy()[-2:], 3)[0], vecm.predict(3, 0.05)[0]]
+    assert calls(telemetry) == {
+        ("VARResults", "forecast"): 1,
+        ("VARResults", "forecast_interval"): 1,
+        ("VECMResults", "predict"): 2,
+    }
+    assert rows(telemetry) == {("VARResults", "forecast"): 2, ("VARResults", "forecast_interval"): 2}
+    assert features(telemetry, "VECMResults", "output") == dict.fromkeys(("score_0", "score_1"), 6)
+    mlobs.register(var, name="pair", version="3")
+    var.forecast(PAIR.to_numpy()[-2:], 2)
+    assert calls(telemetry)["pair", "forecast"] == 1
+    mlobs.uninstrument()
+    np.testing.assert_array_equal(var.forecast(PAIR.to_numpy()[-2:], 3), answers[0])
+    np.testing.assert_array_equal(vecm.predict(3), answers[1])
+    np.testing.assert_array_equal(middles, answers[:2])
+
+
+def test_pictures_and_news_count_nothing(telemetry: Telemetry, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A forecast that is drawn, or explained, serves nobody."""
+    monkeypatch.setenv("MPLBACKEND", "Agg")
+    arima = FORECASTS["ARIMAResults"]()
+    sm.graphics.tsa.plot_predict(arima, 70, 85)
+    FORECASTS["AutoRegResults"]().plot_predict(70, 85)
+    KNOWING["ARDLResults"]().plot_predict(70, 82, exog_oos=PLANNED)
+    FORECASTS["ThetaModelResults"]().plot_predict(3)
+    VAR(PAIR).fit(2).plot_forecast(3)
+    VECM(PAIR, k_ar_diff=1, coint_rank=1).fit().plot_forecast(3)
+    arima.append(pd.Series([1.0], index=AHEAD[:1])).news(arima, start=AHEAD[0], end=AHEAD[2])
+    arima.simulate(3, anchor="end")
+    assert calls(telemetry) == {}
 
 
 # ── names ───────────────────────────────────────────────────────────────────────────────────────────────────────────
