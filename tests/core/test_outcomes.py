@@ -121,6 +121,25 @@ def test_who_asks_twice_gets_the_same_ticket(sealed: Telemetry) -> None:
     assert mlobs.ticket() == mlobs.ticket() != tickets[0]
 
 
+@pytest.mark.parametrize("rows", [2, 3])
+def test_the_first_row_keeps_its_ticket(sealed: Telemetry, rows: int) -> None:
+    """Whoever asks for one, and then for all, or for the header, gets it again among them, and it is expected once."""
+    predict = mlobs.observe(model="m")(lambda scores: scores)
+    calls: list[Any] = []
+    for ask in (mlobs.tickets, lambda: str(runtime.outcomes.tickets.header(calls)).split(",")):
+        before = sealed.total("mlobs.outcome.expected")
+        predict([0.2, 0.7, 0.9][:rows])
+        calls[:] = [LAST.get()]
+        first = mlobs.ticket()
+        assert mlobs.ticket() == first
+        tickets = ask()
+        assert tickets[0] == first
+        assert len(set(tickets)) == rows
+        assert mlobs.tickets() == tickets
+        assert mlobs.ticket() == first
+        assert sealed.total("mlobs.outcome.expected") - before == rows
+
+
 def test_inside_a_call_one_says_what_it_will_be(sealed: Telemetry) -> None:
     """A ticket taken inside is that call's; what is given is what is sealed."""
 

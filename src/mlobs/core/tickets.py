@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 _HEADER: Final = 16  # tickets; more are no header, but a body
 _LONGEST: Final = 65536
+_MORE: Final = ""  # stands for the tickets of all rows but the first
 
 
 class Given(NamedTuple):
@@ -97,21 +98,20 @@ class Tickets:
 
     def _header(self, ticketer: Ticketer, calls: Sequence[Handed | str], longest: int) -> str | None:
         sealed: list[str] = []
-        made: list[tuple[Handed, list[Prediction], list[str]]] = []
+        made: list[tuple[Handed, Sequence[Prediction], list[str]]] = []
         for one in calls:
             if isinstance(one, str):
                 sealed.append(one)
             elif _whole(one):
                 sealed += one.sealed
             else:
-                predictions = self._of(one, self._rows(one))
-                made.append((one, predictions, [ticketer.seal(each) for each in predictions]))
+                made.append((one, *self._seal(ticketer, one, self._of(one, self._rows(one)))))
                 sealed += made[-1][2]
         header = ",".join(sealed)
         if len(header) > longest:
             return None
-        for handed, predictions, found in made:
-            self._given(handed, predictions, found)
+        for handed, new, found in made:
+            self._given(handed, new, found)
         return header
 
     def _sealed(self, given: Given, *, first: bool) -> list[str]:
@@ -124,23 +124,38 @@ class Tickets:
             running = isinstance(within, Monitor)
             if handed is not None and handed.runs(within) is not running:
                 handed = None
-            if handed is not None and given.label is None and given.score is None and (running or _whole(handed)):
+            said = given.label is not None or given.score is not None
+            if handed is not None and not said and (running or _whole(handed) or (first and _begun(handed))):
                 return handed.sealed[:1] if first else list(handed.sealed)
-            predictions = self._predictions(given, first=first)
-            sealed = [ticketer.seal(one) for one in predictions]
+            predictions, sealed = self._seal(ticketer, None if said else handed, self._predictions(given, first=first))
             if running and within.hands:  # which ends by `hand`
                 LAST.set(Handed(within, None, -1, sealed, here()))
-            self._given(None if running else handed, predictions, sealed)
+            self._given(None if running else handed, predictions, sealed, begins=first and not said)
         except Exception as error:  # noqa: BLE001 - ours
             self._state.guard.error("ticket", error)
             return []
         return sealed
 
-    def _given(self, handed: Handed | None, predictions: Sequence[Prediction], sealed: Sequence[str]) -> None:
-        """Somebody has these tickets now; where they are all that ``handed`` predicts, it keeps them."""
-        self._expect(predictions)
-        if handed is not None and len(sealed) == rows_of(handed):
+    @staticmethod
+    def _seal(
+        ticketer: Ticketer, handed: Handed | None, predictions: Sequence[Prediction]
+    ) -> tuple[Sequence[Prediction], list[str]]:
+        """Tickets for all of these, and which of them had none: the first may have one already."""
+        known = handed.sealed[:1] if handed is not None and predictions and _begun(handed) else []
+        new = predictions[len(known) :]
+        return new, [*known, *(ticketer.seal(one) for one in new)]
+
+    def _given(
+        self, handed: Handed | None, new: Sequence[Prediction], sealed: Sequence[str], *, begins: bool = False
+    ) -> None:
+        """Somebody has these tickets now; where they are all that ``handed`` predicts, or its first, it keeps them."""
+        self._expect(new)
+        if handed is None or not sealed:
+            return
+        if len(sealed) == rows_of(handed):
             handed.sealed[:] = sealed
+        elif begins:
+            handed.sealed[:] = [sealed[0], _MORE]
 
     def _predictions(self, given: Given, *, first: bool, asked: int = 1) -> list[Prediction]:
         """What the current call predicts, or the one before; none where there is none, and ``asked`` are counted."""
@@ -200,4 +215,9 @@ class Tickets:
 
 def _whole(handed: Handed) -> bool:
     """Whether all its rows have tickets; one that was taken inside is of its only row."""
-    return bool(handed.sealed) and len(handed.sealed) == rows_of(handed)
+    return bool(handed.sealed) and handed.sealed[-1] != _MORE and len(handed.sealed) == rows_of(handed)
+
+
+def _begun(handed: Handed) -> bool:
+    """Whether, of several rows, the first has a ticket."""
+    return handed.sealed[1:] == [_MORE]
