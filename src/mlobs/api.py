@@ -22,6 +22,7 @@ from mlobs.core.settings import LONGEST, SpanPolicy, from_environment
 from mlobs.errors import ConfigurationError
 from mlobs.otel.names import CHAMPION, UNVERSIONED
 from mlobs.profile import Profile
+from mlobs.release.store import open_store
 
 if TYPE_CHECKING:
     from opentelemetry.sdk.metrics.export import MetricExporter
@@ -212,7 +213,8 @@ def configure(
 
     Each call begins anew from the environment. Times are seconds, sizes bytes; docs/configuration.md has the list.
     Functions decorated earlier follow, except that ``windows``, ``duration_bounds`` and ``max_features`` hold for
-    models observed from now on. Raises ConfigurationError for a value that cannot hold.
+    models observed from now on. Raises ConfigurationError for a value that cannot hold, MissingDependencyError for a
+    ``join_store`` on Redis without its package.
     """
     given = {key: value for key, value in locals().items() if value is not None}
     if isinstance(ticket_keys, str):
@@ -225,7 +227,10 @@ def configure(
     for key in ("windows", "duration_bounds", "ticket_keys"):
         if isinstance(given.get(key), Iterable):
             given[key] = tuple(given[key])
-    runtime.configure(from_environment().changed(**given))
+    settings = from_environment().changed(**given)
+    if join_store is not None:  # this connects nowhere, and refuses what is no place
+        open_store(settings.join_store, ttl=settings.join_ttl, entries=settings.join_entries)
+    runtime.configure(settings)
 
 
 def flush(*, timeout: float | None = 2.0) -> bool:

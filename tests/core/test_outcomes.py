@@ -309,6 +309,21 @@ def test_own_ids_join(sealed: Telemetry) -> None:
     assert unjoined(sealed, "bad_id") == 1
 
 
+def test_another_join_store(sealed: Telemetry, tmp_path: Path) -> None:
+    """Ids that are told after `configure` meet in the store that it said, also where another was in use; no place is refused."""
+    predict = mlobs.observe(model="m")(lambda x: x)
+    predict([0.2])
+    assert mlobs.remember("before")
+    runtime.outcomes.settle()
+    runtime.configure(runtime.settings.changed(join_store=str(tmp_path / "other.sqlite")))
+    predict([0.7])
+    assert mlobs.remember("after")
+    for name in ("before", "after"):
+        assert mlobs.outcome(prediction_id=name, actual=1)
+    assert mlobs.quality()["m"].joined == 1
+    assert (tmp_path / "other.sqlite").is_file()
+
+
 def test_the_first_calls_may_be_given_ids(tmp_path: Path) -> None:
     """Without a key or an objective, too: the rows of a job's only call, in an array or a series, and what its business was."""
     for number, ids in enumerate((["a", "b"], ("c", "d"), np.array([5, 6]), pd.Series(["g", "h"]), pl.Series([9, 10]))):

@@ -42,6 +42,8 @@ from mlobs.testing import capture
         {"ring_calls": "many"},
         {"currency": "U5D"},
         {"currency": 5},
+        {"join_store": "postgres://localhost/db"},
+        {"join_store": " "},
         {"enabled": "false"},
         {"flush_on_sigterm": 0},
         {"resource_attributes": ["team"]},

@@ -318,6 +318,33 @@ def test_a_store_that_cannot_be_is_told_and_counted(tmp_path: Path) -> None:
         assert "join store" in place.told[0]
 
 
+def test_another_store(tmp_path: Path) -> None:
+    """What the one before has stays there; what never reached it goes to the new one, and a new failure is news."""
+    place = Place(str(tmp_path / "first.sqlite"))
+    assert place.joins.remember("a", made())
+    place.joins.work(NOW)
+    place.joins.move("nowhere://x", ttl=TTL, entries=10)
+    assert place.joins.remember("b", made())
+    place.joins.work(NOW)
+    place.joins.move("nowhere://y", ttl=TTL, entries=10)
+    assert place.joins.truth("a", 0, NOW)
+    assert place.joins.truth("b", 1, NOW)
+    place.joins.work(NOW)
+    assert [line.split(" (")[0] for line in place.told[:2]] == [
+        "join store: mlobs cannot use its join store, and tries again",
+        "join store recovered",
+    ]
+    assert "nowhere://y" in place.told[2]
+    place.joins.move(str(tmp_path / "second.sqlite"), ttl=TTL, entries=10)
+    place.joins.work(NOW)
+    assert [actual for _, actual, _ in place.pairs] == [1]
+    place.joins.move(str(tmp_path / "first.sqlite"), ttl=TTL, entries=10)
+    assert place.joins.truth("a", 0, NOW)
+    place.joins.work(NOW)
+    assert [actual for _, actual, _ in place.pairs] == [1, 0]
+    assert not place.refused
+
+
 def test_an_error_of_whoever_counts_is_theirs(place: Place) -> None:
     """What the receiver of pairs raises passes through, and the other pairs come at the next work."""
     seen: list[Any] = []

@@ -29,6 +29,7 @@ from mlobs.release.recent import Recent
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
+    from mlobs.core.settings import Settings
     from mlobs.core.state import State
     from mlobs.otel.points import Points
     from mlobs.release.prediction import Prediction
@@ -64,6 +65,12 @@ class Outcomes:
                 self._of(one).tally.expected(1)
 
         self._lock.do(expect)
+
+    def follow(self, settings: Settings) -> None:
+        """These are the settings now: a join store that is in use already may be another one."""
+        with self._making:
+            if self._joins is not None:
+                self._joins.move(settings.join_store, ttl=settings.join_ttl, entries=settings.join_entries)
 
     def joins(self) -> Joins:
         """What stands between callers and the join store; made when it is first needed."""

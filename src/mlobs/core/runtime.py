@@ -82,6 +82,7 @@ class Runtime(State):
         was_started = self.started
         self._stop(settings.flush_timeout)
         self._apply()
+        self.outcomes.follow(settings)
         self._renew()
         if was_started:
             self._start()

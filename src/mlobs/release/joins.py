@@ -63,9 +63,7 @@ class Joins:
         told: Callable[..., object],
         recovered: Callable[[str], object] | None = None,
     ) -> None:
-        self._url = url
-        self._ttl = ttl
-        self._entries = entries
+        self._place = self._next = (url, ttl, entries)
         self._joined = joined
         self._refused = refused
         self._told = told
@@ -113,6 +111,10 @@ class Joins:
         self._queue.append((name, None, value, time))
         return True
 
+    def move(self, url: str | None, *, ttl: float, entries: int) -> None:
+        """From the next `work` on another store, or the same by other rules; what has not reached the one before goes there."""
+        self._next = (url, ttl, entries)
+
     def work(self, now: float) -> None:
         """Bring what waits to the store, and hand out what is joined. Called by a thread that may wait.
 
@@ -156,12 +158,15 @@ class Joins:
         return False
 
     def _work(self, now: float) -> None:
+        if self._place is not self._next:
+            self._settle()
         due = self._since >= _SWEEP_AFTER or not 0 <= now - self._swept < _SWEEP_EVERY
         left = len(self._queue)  # what comes meanwhile is for the next time, or this would never end
         if not len(self) and not (due and self._store is not None):
             return
         if self._store is None:
-            self._store = open_store(self._url, ttl=self._ttl, entries=self._entries)
+            url, ttl, entries = self._place
+            self._store = open_store(url, ttl=ttl, entries=entries)
         self._bring(self._store, now)
         while left > 0:
             drawn = self._draw(now)
@@ -170,6 +175,14 @@ class Joins:
             self._bring(self._store, now)
         if due:
             self._sweep(self._store, now)
+
+    def _settle(self) -> None:
+        """At the place that `move` said."""
+        before, self._place = self._place, self._next
+        if before != self._place:
+            self._store, self._swept, self._since = None, -math.inf, 0
+            if self._failed and self._recovered is not None:
+                self._recovered("join store")  # that the new one fails too is news
 
     def _draw(self, now: float) -> int:
         """Make the next entries ready for the store; how many have left the queue.

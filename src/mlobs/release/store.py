@@ -107,11 +107,11 @@ def open_store(url: str | None, *, ttl: float, entries: int) -> Store:
     if url is None or url == "sqlite":
         return _embedded(default_path(os.environ), ttl, entries)
     if not isinstance(url, str):
-        raise ConfigurationError(f"a join store at {url!r}: {_EXPECTED}.")
+        raise ConfigurationError(f"join_store={url!r}: {_EXPECTED}.")
     scheme, separator, rest = url.partition("://")
     if not separator:
         if not url.strip() or "\0" in url:
-            raise ConfigurationError(f"a join store at {url!r}: {_EXPECTED}.")
+            raise ConfigurationError(f"join_store={url!r}: {_EXPECTED}.")
         return _embedded(Path(url).expanduser(), ttl, entries)
     if scheme == "sqlite" and rest.startswith("/") and len(rest) > 1 and "\0" not in rest:
         return _embedded(Path(rest), ttl, entries)
@@ -119,7 +119,7 @@ def open_store(url: str | None, *, ttl: float, entries: int) -> Store:
         from mlobs.release.redis_store import RedisStore
 
         return RedisStore(url, ttl=ttl, entries=entries)
-    raise ConfigurationError(f"a join store at {_without_password(url)!r}: {_EXPECTED}.")
+    raise ConfigurationError(f"join_store={_without_password(url)!r}: {_EXPECTED}.")
 
 
 def default_path(environ: Mapping[str, str]) -> Path:
