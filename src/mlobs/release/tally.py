@@ -13,6 +13,7 @@ from mlobs.otel import names
 from mlobs.otel.histogram import Histogram
 from mlobs.otel.points import Attributes, Exemplar, Exponential, Numbers, Points, sendable
 from mlobs.release.hour import Hour
+from mlobs.release.hours import Hours
 from mlobs.release.label import class_name
 from mlobs.release.objective import CLASSES, LARGEST, is_currency
 from mlobs.release.packing import plain
@@ -40,8 +41,6 @@ _DELAYS: Final = (
     7 * _DAY, 14 * _DAY, 30 * _DAY, 90 * _DAY,
 )  # fmt: skip
 _OWN_KPI: Final = "prediction"  # of the money of the cost matrix
-_HOURS: Final = 200  # that are kept apart; older ones are one
-_OLDER: Final = -1
 _WAITING: Final = 500  # delays and errors that are added together
 _KPIS: Final = 50
 _CURRENCIES: Final = 20
@@ -67,9 +66,7 @@ class Tally:
         self._expected = 0
         self.unjudged = 0  # truths that were joined and are in no figure: nothing was predicted that they could judge
         self._total = Hour()
-        self._hours: dict[int, Hour] = {}
-        self._first = -math.inf  # hours before it are no longer kept apart
-        self._older = (math.inf, -math.inf)  # the first and the last hour of those that are one
+        self._hours = Hours()
         self._classes: set[str] = set()
         self._delays = Histogram(_DELAYS)
         self._waiting: list[float] = []
@@ -121,7 +118,7 @@ class Tally:
         if reason is not None:
             return reason
         self._total.joined += 1
-        self._hour(prediction.time).joined += 1
+        self._hours.at(prediction.time).joined += 1
         self._waiting.append(delay if delay > 0 else 0.0)
         if len(self._waiting) >= _WAITING:
             self._settle()
@@ -141,7 +138,7 @@ class Tally:
         self.unjudged += found is None
         pair = None if found is None else (self._known(found), self._known(actual))
         money = 0.0 if objective is None or found is None else objective.worth.get((found, actual), 0.0)
-        both = self._total, self._hour(prediction.time)
+        both = self._total, self._hours.at(prediction.time)
         for counts in both:
             if pair is not None:
                 counts.count(pair, right=found == actual)
@@ -171,7 +168,7 @@ class Tally:
         if not abs(error) < LARGEST:
             return "invalid"
         self._total.err(error)
-        self._hour(prediction.time).err(error)
+        self._hours.at(prediction.time).err(error)
         self._errors.append(abs(error))
         if len(self._errors) >= _WAITING:
             self._settle()
@@ -184,26 +181,6 @@ class Tally:
             return OTHER
         self._classes.add(name)
         return name
-
-    def _hour(self, time: float) -> Hour:
-        number = int(time // _HOUR)
-        found = self._hours.get(number)
-        if found is None:
-            if number < self._first:
-                return self._fold(number, [])
-            if len(self._hours) > _HOURS:
-                oldest = min(key for key in self._hours if key != _OLDER)
-                if number < oldest:
-                    self._first = oldest
-                    return self._fold(number, [])
-                self._fold(oldest, [self._hours.pop(oldest)])
-                self._first = oldest + 1
-            found = self._hours[number] = Hour()
-        return found
-
-    def _fold(self, number: int, hours: list[Hour]) -> Hour:
-        self._older = (min(self._older[0], number), max(self._older[1], number))
-        return self._hours.setdefault(_OLDER, Hour()).merge(hours)
 
     def _settle(self) -> None:
         self._delays.add(self._waiting)
@@ -251,13 +228,7 @@ class Tally:
             self._settle()
         total = found = self._total
         if since is not None or until is not None:
-            first = -math.inf if since is None else since // _HOUR
-            # an hour that begins at `until` is none of them
-            last = math.inf if until is None else math.ceil(until / _HOUR) - 1
-            spans = {number: (number, number) for number in self._hours} | {_OLDER: self._older}
-            found = Hour().merge(
-                hour for number, hour in self._hours.items() if spans[number][0] <= last and first <= spans[number][1]
-            )
+            found = self._hours.between(since, until)
         delays = (
             {share: min(self._delays.quantile(share), self._delays.high) for share in SHARES} if total.joined else {}
         )
