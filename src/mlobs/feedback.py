@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from datetime import datetime
+from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any, Literal, overload
 
 import numpy as np
@@ -191,7 +191,11 @@ def variant(name: Any) -> Iterator[None]:  # noqa: ANN401 - a text, or what a fl
     try:
         yield
     finally:
-        INSIDE.reset(token)
+        try:
+            INSIDE.reset(token)
+        except ValueError:  # it ends in another context, of a server's thread say, than it began in
+            if INSIDE.get() is chosen:
+                INSIDE.set(False)
 
 
 def gpu_time(seconds: float) -> None:
@@ -258,7 +262,10 @@ def _moment(name: str, given: Moment) -> float | None:
     if given is None:
         return None
     if isinstance(given, datetime):
-        return given.timestamp()
+        try:
+            return given.timestamp()
+        except (ValueError, OverflowError, OSError):  # too near the ends of time for a time zone
+            return given.replace(tzinfo=timezone.utc).timestamp()
     if isinstance(given, (int, float)) and not isinstance(given, bool) and math.isfinite(given):
         return float(given)
     raise ConfigurationError(

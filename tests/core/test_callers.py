@@ -12,6 +12,7 @@ from contextlib import ExitStack
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 from opentelemetry import context as otel_context
 from opentelemetry import trace
@@ -27,6 +28,7 @@ from mlobs.core.callers import Answer, Caller
 from mlobs.core.ended import REQUEST
 from mlobs.core.inside import INSIDE
 from mlobs.core.patching import Patches
+from mlobs.core.predicted import predicted
 from mlobs.testing import Telemetry, capture
 
 hooks = Patches(runtime, registry)
@@ -394,14 +396,54 @@ def asked(count: int) -> tuple[list[Caller], list[list[Any]]]:
     return callers, handed
 
 
+def said(handed: list[list[Any]]) -> list[list[list[Any]]]:
+    """What the rows say that each request was handed: scores, or labels where they have none."""
+    return [
+        [[label if score is None else score for label, score in predicted(one, None)] for one in calls]
+        for calls in handed
+    ]
+
+
 @pytest.mark.usefixtures("selling")
-@pytest.mark.parametrize("kind", [list, tuple, np.array])
+@pytest.mark.parametrize("kind", [list, np.array, pd.Series, lambda scores: [[1 - p, p] for p in scores]])
 def test_each_request_has_the_tickets_of_its_own_rows(kind: Callable[[list[float]], Any]) -> None:
-    """An answer is dealt out by how many rows each request gave; one that gave none has none."""
+    """An answer, whatever holds it, is dealt out by how many rows each request gave; one that gave none has none."""
     predict = mlobs.observe(model="m")(lambda rows: kind([0.1, 0.2, 0.3, 0.4]))
     callers, handed = asked(4)
     served(callers, lambda: predict(np.ones((4, 2))), rows=[1, 2, 0, 1])
-    assert [[list(one.answer) for one in calls] for calls in handed] == [[[0.1]], [[0.2, 0.3]], [], [[0.4]]]
+    assert said(handed) == [[[0.1]], [[0.2, 0.3]], [], [[0.4]]]
+
+
+@pytest.mark.usefixtures("selling")
+def test_columns_are_not_dealt_out_as_rows() -> None:
+    """Labels and scores of two rows: each request has its row of both, and not one of them of both rows."""
+    predict = mlobs.observe(model="m")(lambda rows: (np.array([0, 1]), np.array([0.1, 0.9])))
+    callers, handed = asked(2)
+    served(callers, lambda: predict(np.ones((2, 2))))
+    assert [[predicted(one, None) for one in calls] for calls in handed] == [[[(0, 0.1)]], [[(1, 0.9)]]]
+
+
+@pytest.mark.parametrize("answer", [("yes", 0.93), [0.2, 0.8], np.array([0.2, 0.8])], ids=["pair", "list", "array"])
+def test_answers_row_by_row_are_nobodys(answer: Any, selling: Telemetry) -> None:
+    """A function that is called for each row of a batch, and answers with as many values as it has rows: no request gets any."""
+    predict = mlobs.observe(model="m")(lambda row: answer)
+    callers, handed = asked(2)
+    served(callers, lambda: [predict(ROWS[:1]) for _ in range(2)])
+    assert handed == [[], []]
+    assert selling.total("mlobs.sdk.dropped", reason="ticket_header") > 0
+
+
+@pytest.mark.usefixtures("selling")
+def test_the_probabilities_of_one_row_are_one_request_s() -> None:
+    """Where two requests have given a row between them."""
+    mlobs.objective(model="m", task="binary")
+    predict = mlobs.observe(model="m")(lambda row: np.array([0.2, 0.8]))
+    callers, handed = asked(2)
+    served(callers, lambda: predict(ROWS[:1]), rows=[0, 1])
+    assert said(handed) == [[], [[0.8]]]
+    callers, handed = asked(2)
+    served(callers, lambda: predict(ROWS[:1]))
+    assert handed == [[], []]
 
 
 @pytest.mark.usefixtures("selling")
@@ -429,7 +471,7 @@ def test_callers_from_other_processes_take_no_tickets() -> None:
     predict = mlobs.observe(model="m")(lambda rows: [0.5] * len(rows))
     [there, here], [_, calls] = asked(2)
     served([pickle.loads(pickle.dumps(there)), here], lambda: predict(ROWS), rows=[2, 1])
-    assert [one.answer for one in calls] == [[0.5]]
+    assert said([calls]) == [[[0.5]]]
 
 
 def test_tickets_travel_back_to_the_process_where_a_request_waits(selling: Telemetry) -> None:

@@ -480,6 +480,12 @@ def test_many_rows_are_no_header(sealed: Telemetry) -> None:
     assert handed is not None
     assert runtime.outcomes.tickets.header([handed]) is None
     assert dropped(sealed, "ticket_header") == 5000
+    words = mlobs.observe(model="words")(lambda rows: ["never" * 60] * len(rows))
+    words([[1.0]] * 4)
+    assert len(runtime.outcomes.tickets.header([LAST.get()]) or "") < 4000  # type: ignore[list-item]
+    words([[1.0]] * 12)  # more than what stands before many servers takes for all headers
+    assert runtime.outcomes.tickets.header([LAST.get()]) is None  # type: ignore[list-item]
+    assert dropped(sealed, "ticket_header") == 5012
 
 
 def test_a_predicted_number_is_never_the_name_of_a_class(sealed: Telemetry) -> None:

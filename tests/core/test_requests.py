@@ -22,6 +22,7 @@ from opentelemetry.sdk.trace import TracerProvider
 
 import mlobs
 from mlobs.api import runtime
+from mlobs.core.ended import REQUEST
 from mlobs.testing import Telemetry, capture
 
 TRACE, CALLER = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"
@@ -456,6 +457,41 @@ def test_a_propagator_that_raises_does_not_reach_the_host(
 
     assert serve(app, scope(x_one="seven"), None, None) == "0" * 16
     assert telemetry.total("mlobs.sdk.errors") == 1
+
+
+def test_the_connections_next_request_begins_outside() -> None:
+    """A server that begins one as the answer before it ends, of pipelined requests say: under no span, and with no tickets of that one's."""
+    with capture(ticket_keys=["0123456789abcdef" * 4]):
+        predict = mlobs.observe(model="m")(lambda x: 0.5)
+        seen: list[tuple[str, object]] = []
+
+        async def send(message: Any) -> None:
+            seen.append((current(), REQUEST.get()))
+
+        async def application(scope: Any, receive: Any, send: Any) -> None:
+            predict(ROW)
+            await send({"type": "http.response.start", "status": 200, "headers": []})
+            await send({"type": "http.response.body", "body": b"1", "more_body": True})
+            await send({"type": "http.response.body", "body": b"2"})
+            seen.append((current(), REQUEST.get()))
+
+        serve(mlobs.asgi(application), scope(traceparent=SAMPLED), None, send)
+        spans = [span for span, _ in seen]
+        assert spans == [CALLER, CALLER, "0" * 16, CALLER]
+        assert [bool(calls) for _, calls in seen] == [True, True, False, True]
+
+
+def test_a_requests_last_call_is_its_own(telemetry: Telemetry, predict: Callable[[Any], float]) -> None:
+    """Without keys too: who is answered from a cache, in a thread that has predicted for others, remembers nobody's."""
+
+    def application(environ: dict[str, Any], start: Any) -> list[bytes]:
+        if "HTTP_CACHED" not in environ:
+            predict(ROW)
+        return [str(mlobs.remember(environ["HTTP_ID"])).encode()]
+
+    served = mlobs.wsgi(application)
+    answers = [served(environ(id=name, **more), None) for name, more in (("a", {}), ("b", {"cached": "1"}), ("c", {}))]
+    assert answers == [[b"True"], [b"False"], [b"True"]]
 
 
 def test_what_is_in_the_context_stays_there(telemetry: Telemetry) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import AsyncIterator, Iterator
+from contextvars import copy_context
 from types import SimpleNamespace
 
 import pytest
@@ -109,6 +110,27 @@ def test_other_threads_and_tasks_do_not_see_it(telemetry: testing.Telemetry) -> 
     asyncio.run(main())
     assert rows_of(telemetry, "champion") == 2
     assert rows_of(telemetry, "challenger") == 0
+
+
+def test_a_block_may_end_in_another_context(telemetry: testing.Telemetry) -> None:
+    """A server that runs a generator piece by piece, each in a context of its own: nothing is raised, and none is left chosen."""
+    predict = mlobs.observe(model="churn")(lambda row: 0.5)
+
+    def dependency() -> Iterator[None]:
+        with mlobs.variant("challenger"):
+            predict([1.0])
+            yield
+
+    generator = dependency()
+    first = copy_context()
+    first.run(next, generator)
+    copy_context().run(next, generator, None)
+    generator = dependency()
+    first.run(next, generator)
+    again = first.copy()
+    again.run(next, generator, None)
+    again.run(predict, [1.0])
+    assert [rows_of(telemetry, name) for name in ("champion", "challenger")] == [1, 2]
 
 
 def test_an_instrumented_method_follows(telemetry: testing.Telemetry) -> None:

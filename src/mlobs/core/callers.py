@@ -8,15 +8,16 @@ another one when the answer comes there.
 from __future__ import annotations
 
 import time
+from collections import Counter
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-import numpy as np
 from opentelemetry import context as otel_context
 from opentelemetry import trace
 from opentelemetry.trace import INVALID_SPAN_CONTEXT, Link, NonRecordingSpan, SpanContext, TraceFlags
 
-from mlobs.core.ended import KEPT, REQUEST, Handed
+from mlobs.core.ended import KEPT, REQUEST, Handed, Lot
 from mlobs.core.inside import INSIDE, Variant
+from mlobs.core.predicted import rows_of
 from mlobs.core.ring import drain
 
 if TYPE_CHECKING:
@@ -77,12 +78,17 @@ class Caller:
         ids = None if self.context is None else _ids(self.context)
         return Caller, (ids, self.since, self.inside, self.request is not None)
 
+    def given(self, call: Handed | str) -> None:
+        """A call, or the tickets of one, whose rows are all its request's."""
+        if self.request is not None and len(self.request) < KEPT:
+            self.request.append(call)
+
     def answered(self, answer: Answer | None) -> None:
         """See `mlobs.integration.Caller`."""
         if answer is None:
             return
-        if answer.tickets and self.request is not None and len(self.request) < KEPT:
-            self.request.append(answer.tickets)
+        if answer.tickets:
+            self.given(answer.tickets)
         for ids in answer.spans:
             self.link(_context(ids))
 
@@ -230,27 +236,34 @@ class Serving:
 
     def _deal_all(self) -> None:
         rows = [1] * len(self._callers) if self._rows is None else list(self._rows)
-        for handed in drain(self._calls):
-            if isinstance(handed, Handed):
-                self._deal(handed, rows)
-            elif len(self._callers) == 1:  # of a third process; of several callers nobody knows whose each is
-                self._callers[0].answered(Answer(handed))
+        calls = drain(self._calls)
+        times = Counter(id(one.monitor) for one in calls if isinstance(one, Handed))
+        for one in calls:
+            if len(self._callers) == 1:
+                self._callers[0].given(one)
+            elif isinstance(one, Handed):  # of a third process' nobody knows whose each is
+                self._deal(one, rows, alone=times[id(one.monitor)] == 1)
 
-    def _deal(self, handed: Handed, sizes: Sequence[int]) -> None:
-        """Give each caller's request its part of an answer, for its ticket."""
-        answer = handed.answer
-        whole = len(self._callers) == 1
-        if not whole and (not isinstance(answer, (list, tuple, np.ndarray)) or len(answer) != sum(sizes)):
+    def _deal(self, handed: Handed, sizes: Sequence[int], *, alone: bool) -> None:
+        """Give each caller's request its rows of an answer, for its tickets.
+
+        A model that is called several times is called for some rows each, and may answer one with as many values as there
+        are rows: nobody can tell whose they are.
+        """
+        wanting = [caller for caller in self._callers if caller.request is not None]
+        if not wanting:
+            return
+        count = rows_of(handed)
+        if not alone or count != sum(sizes):
+            self._guard.drop("ticket_header", count)
             return
         first = 0
+        read: list[list[Any]] = []
         for caller, rows in tuple(zip(self._callers, sizes, strict=True)):  # before anybody is given another's
-            request = caller.request
-            if request is not None and rows and len(request) < KEPT:
-                last = first + rows
-                request.append(
-                    handed if whole else handed._replace(answer=answer[first:last], sealed=handed.sealed[first:last])
-                )
-            first += rows
+            last = first + rows
+            if rows:
+                caller.given(handed._replace(lot=Lot(first, last, read), sealed=handed.sealed[first:last]))
+            first = last
 
 
 def _agreed(callers: Sequence[Caller]) -> object:

@@ -22,13 +22,24 @@ if TYPE_CHECKING:
     from mlobs.core.pack import Pack
 
 
+class Lot:
+    """The rows from ``first`` to before ``last`` of an answer to several callers; ``read`` is what all its rows say, read once."""
+
+    __slots__ = ("first", "last", "read")
+
+    def __init__(self, first: int, last: int, read: list[list[Any]]) -> None:
+        self.first = first
+        self.last = last
+        self.read = read
+
+
 class Handed(NamedTuple):
     """An observed call that ended well, kept for tickets: whose it was, what it answered, and when (perf_counter_ns).
 
     ``answer`` may be a weak reference, see `said`. ``owner``: the task or thread that called, see `here`. ``sealed``: its
     tickets, one a row, once somebody has them: whoever asks again gets the same. One that runs, and has been asked for its
     ticket by its own function, has none of the rest, and ``ended`` is -1. ``single``: it answered one row of input with as
-    many values as there are classes, which may be that row's probabilities.
+    many values as there are classes, which may be that row's probabilities. ``lot``: which rows of the answer these are; None: all.
     """
 
     monitor: Monitor
@@ -37,6 +48,7 @@ class Handed(NamedTuple):
     sealed: list[str]
     owner: object
     single: bool = False
+    lot: Lot | None = None
 
     @property
     def said(self) -> Any:  # noqa: ANN401 - any answer

@@ -33,7 +33,8 @@ _MEANINGS = {
     "as `openssl rand -hex 32` prints them",
     "ticket_call": "a ticket or an id was given for no call: none was observed in this task or thread, or the last failed, "
     "or answered no row",
-    "ticket_header": "predictions of a request with more rows than go into a header. Take mlobs.tickets() into the answer",
+    "ticket_header": "predictions of a request with more rows than go into a header, or of a batch whose answer says not which rows "
+    "are whose. Take mlobs.tickets() into the answer",
     "id_rows": "ids that are not as many as the rows of the answer",
     "business_value": "business events whose value is no finite number",
     "business_currency": "business events whose value has no currency, or none of three letters",

@@ -29,8 +29,8 @@ class Answering:
 
     def __enter__(self) -> Answering:
         self._seal = self._sealing()
-        if self._seal is not None and REQUEST.get() is None:
-            self._tokens = REQUEST.set(self._calls), LAST.set(None)
+        if REQUEST.get() is None:
+            self._tokens = REQUEST.set(None if self._seal is None else self._calls), LAST.set(None)
         return self
 
     def header(self, longest: int) -> tuple[str, str] | None:
@@ -67,7 +67,14 @@ def asgi(application: Callable[..., Awaitable[Any]], sealing: Sealing, position:
                 if header is not None:
                     pair = (HEADER.encode(), header.encode())
                     message = {**message, "headers": [*message.get("headers", ()), pair]}
-            return await send(message)
+            if not is_last(message):
+                return await send(message)
+            within = REQUEST.set(None)  # a server may begin the connection's next request from here
+            try:
+                return await send(message)
+            finally:
+                with suppress(ValueError):  # likewise
+                    REQUEST.reset(within)
 
         request, last = REQUEST.set(calls), LAST.set(None)
         try:
@@ -87,6 +94,11 @@ def asgi(application: Callable[..., Awaitable[Any]], sealing: Sealing, position:
     return (plain, method)[position] if position < 2 else served
 
 
+def is_last(message: Any) -> bool:  # noqa: ANN401 - an application's
+    """Whether an ASGI application says with this that its answer has ended."""
+    return type(message) is dict and message.get("type") == "http.response.body" and not message.get("more_body")
+
+
 def _is_http(scope: Any) -> bool:  # noqa: ANN401 - a server's
     return type(scope) is dict and scope.get("type") == "http"
 
@@ -98,8 +110,14 @@ def wsgi(
 
     def served(*args: Any, **kwargs: Any) -> Iterable[bytes]:  # noqa: ANN401 - passed on
         seal = sealing()
-        if seal is None or REQUEST.get() is not None or len(args) != position + 2:
+        if REQUEST.get() is not None or len(args) != position + 2:
             return application(*args, **kwargs)
+        if seal is None:
+            last = LAST.set(None)  # of this thread's request before
+            try:
+                return application(*args, **kwargs)
+            finally:
+                LAST.reset(last)
         *before, start_response = args
         calls: Calls = []
 

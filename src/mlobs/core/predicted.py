@@ -48,6 +48,15 @@ def ended(handed: Handed) -> float:
 
 def predicted(handed: Handed, objective: Objective | None) -> list[Predicted]:
     """What each row of a call's answer predicts, none where it has none; of one that cannot be read, a row of which nothing is known."""
+    lot = handed.lot
+    if lot is None:
+        return _read(handed, objective)
+    if not lot.read:
+        lot.read[:] = [_read(handed, objective)]
+    return lot.read[0][lot.first : lot.last]
+
+
+def _read(handed: Handed, objective: Objective | None) -> list[Predicted]:
     answer: Any = handed.said
     if type(answer) is str or type(answer) is int or type(answer) is bool:
         return [(answer, None)]
@@ -63,6 +72,8 @@ def predicted(handed: Handed, objective: Objective | None) -> list[Predicted]:
 
 def rows_of(handed: Handed) -> int:
     """How many rows a call's answer has, without a look at what they say; 1 where it cannot be told."""
+    if handed.lot is not None:
+        return handed.lot.last - handed.lot.first
     try:
         return sum(block.rows for block in _blocks(handed))
     except Exception:  # noqa: BLE001 - likewise

@@ -52,6 +52,9 @@ class Requests:
             found = self._of_scope(args[position] if len(args) > position else kwargs.get("scope"))
             if found is None:
                 return await application(*args, **kwargs)
+            outer = otel_context.get_current()
+            if len(args) == position + 3 and callable(args[-1]):
+                args = (*args[:-1], _outside(outer, args[-1]))
             token = otel_context.attach(found)
             try:
                 return await application(*args, **kwargs)
@@ -186,6 +189,22 @@ class Under:
         # one thrown away half served ends in somebody else's context
         if self._token is not None and otel_context.get_current() is self._found:
             otel_context.detach(self._token)
+
+
+def _outside(outer: Context, send: Callable[[Any], Awaitable[Any]]) -> Callable[[Any], Awaitable[Any]]:
+    """Sends the end of an answer in the context around it: a server may begin the connection's next request from there."""
+
+    async def sent(message: Any) -> Any:  # noqa: ANN401 - passed on
+        if not handed.is_last(message):
+            return await send(message)
+        token = otel_context.attach(outer)
+        try:
+            return await send(message)
+        finally:
+            if otel_context.get_current() is outer:  # likewise
+                otel_context.detach(token)
+
+    return sent
 
 
 def _extract(propagator: TextMapPropagator, carrier: Any, getter: Getter[Any]) -> Context | None:  # noqa: ANN401 - a server's

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from mlobs.release.ticket import Ticketer
 
 _HEADER: Final = 16  # tickets; more are no header, but a body
-_LONGEST: Final = 65536
+_LONGEST: Final = 3584  # characters: nginx has 4 KB for all headers of an answer, and refuses one with more
 _MORE: Final = ""  # stands for the tickets of all rows but the first
 
 
