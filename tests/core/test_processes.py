@@ -179,13 +179,15 @@ def test_fork_while_other_threads_record(sink: Sink) -> None:
 METHODS = ["fork", "spawn", "forkserver"]
 
 
+@pytest.mark.parametrize("warm", [False, True])
 @pytest.mark.parametrize("method", METHODS)
-def test_multiprocessing_workers_flush_at_their_end(sink: Sink, method: str, tmp_path: Any) -> None:
-    """Worker processes that simply return have their counts sent, though they skip atexit."""
+def test_multiprocessing_workers_flush_at_their_end(sink: Sink, method: str, warm: bool, tmp_path: Any) -> None:
+    """Worker processes that simply return have their counts sent, though they skip atexit; also where their import predicts."""
     script = tmp_path / "workers.py"
     script.write_text(
         PREAMBLE
         + textwrap.dedent(f"""
+        work({int(warm)})
         if __name__ == "__main__":
             context = multiprocessing.get_context("{method}")
             work(4)
@@ -206,7 +208,8 @@ def test_multiprocessing_workers_flush_at_their_end(sink: Sink, method: str, tmp
         [sys.executable, str(script)], env=environ, capture_output=True, text=True, timeout=120, check=False
     )
     assert (done.returncode, done.stderr) == (0, "")
-    assert sink.calls() == 4 + 201 + 60
+    imports = 1 if method == "fork" else 1 + 2 + 2
+    assert sink.calls() == 4 + 201 + 60 + imports * warm
 
 
 @pytest.mark.parametrize("method", METHODS)

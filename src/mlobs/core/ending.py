@@ -5,7 +5,7 @@ from __future__ import annotations
 import atexit
 import os
 from contextlib import suppress
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from mlobs.core.guard import Guarded
 
@@ -25,6 +25,8 @@ class Ending:
         self._attended: set[int] = set()
         self._sent: set[int] = set()
         self._late: set[int] = set()  # nobody takes what these processes send
+        self._follows = False
+        self._finaliser: Any = None  # multiprocessing's
 
     def expect(self) -> None:
         """Called by the import."""
@@ -37,9 +39,22 @@ class Ending:
             return
         self._attended.add(pid)
         atexit.register(self.send)
+        from multiprocessing import util
+
+        self._finalise()
+        if not self._follows:
+            self._follows = True
+            util.register_after_fork(self, Ending._followed)
+
+    def _finalise(self) -> None:
         from multiprocessing import parent_process, util
 
-        util.Finalize(None, self.send if parent_process() is None else self.close, exitpriority=-100)
+        self._finaliser = util.Finalize(None, self.send if parent_process() is None else self.close, exitpriority=-100)
+
+    def _followed(self) -> None:
+        """A child has cleared its finalisers, before Python 3.13 those also that came with its main module's import."""
+        if os.getpid() in self._attended and not self._finaliser.still_active():
+            self._finalise()
 
     def send(self) -> None:
         """Send everything; threads and exporter stay, for exit handlers may predict. Never raises."""
