@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextvars
 import ctypes
 import functools
+import operator
 import os
 import sys
 import time
@@ -43,6 +45,9 @@ def _modules(hooks: Hooks) -> None:
 
     for cls in (torch.nn.Sequential, torch.jit.ScriptModule):
         hooks.observe(cls, "__call__", reading, inherited=True)
+    for cls in (torch.nn.DataParallel, torch.nn.parallel.DistributedDataParallel, torch.optim.swa_utils.AveragedModel):
+        hooks.observe(cls, "__call__", _around(reading, "module"), inherited=True)
+    _replicas(hooks, torch.nn.DataParallel)
     hooks.subclasses(torch.nn.Module, each)
     # these run the model to look at it; torch.jit.trace and Tracer.trace themselves are patched by torch.compile
     hooks.suppress(torch.jit._trace, "_check_trace")  # noqa: SLF001 - likewise
@@ -52,12 +57,39 @@ def _modules(hooks: Hooks) -> None:
 def _compiled(hooks: Hooks) -> None:
     """What `torch.compile` returns; inside, the model's own class is compiled as if we were not there."""
     torch, dynamo = sys.modules["torch"], sys.modules["torch._dynamo.eval_frame"]
-    reading = _reading(torch)._replace(model=lambda compiled: compiled._orig_mod)  # noqa: SLF001 - it has no other name
+    reading = _around(_reading(torch), "_orig_mod")
     for frame in hooks.frames():
         # each stands in for the calls of all classes: compiled behind a graph break, it would be compiled anew for each
         dynamo.skip_code(frame)
     # which has no method of its own in every version: 2.6 inherits it
     hooks.observe(dynamo.OptimizedModule, "__call__", reading, inherited=True)
+
+
+def _replicas(hooks: Hooks, parallel: Any) -> None:  # noqa: ANN401 - a class of torch
+    """What runs on each of several GPUs, in a thread of its own, is a part of the one call."""
+    apply = parallel.parallel_apply
+
+    @functools.wraps(apply)
+    def parallel_apply(self: Any, replicas: Any, *args: Any, **kwargs: Any) -> Any:  # noqa: ANN401 - as torch has it
+        within = [functools.partial(contextvars.copy_context().run, replica) for replica in replicas]
+        return apply(self, within, *args, **kwargs)
+
+    hooks.replace(parallel, "parallel_apply", parallel_apply)
+
+
+def _around(reading: Reading, name: str) -> Reading:
+    """How a module is read that holds the model under this name, and hands its calls on."""
+    serving, inner = reading.serving, operator.attrgetter(name)
+
+    def inputs(wrapper: Any, *args: Any, **kwargs: Any) -> Any:  # noqa: ANN401 - as torch has it
+        module = inner(wrapper)
+        if hasattr(module, "main_input_name"):
+            return _main(module, *args, **kwargs)
+        return args[0] if args else _named(module, **kwargs)
+
+    # one that was made around a model in `eval()` is itself in training
+    serves = serving and (lambda wrapper: serving(inner(wrapper)))
+    return reading._replace(inputs=inputs, first=False, model=inner, serving=serves)
 
 
 def _reading(torch: Any) -> Reading:  # noqa: ANN401 - a module

@@ -196,6 +196,39 @@ def test_names_of_models(net: Any, telemetry: Telemetry) -> None:
     assert calls(telemetry) == {FORWARD: 2, ("churn", "forward"): 2, ("fraud", "forward"): 1}
 
 
+@pytest.mark.parametrize("around", [nn.DataParallel, torch.optim.swa_utils.AveragedModel])
+def test_what_torch_puts_around_a_model(around: Any, telemetry: Telemetry) -> None:
+    """It has the name that it was registered by, else the model's, and serves where the model does, though it is made in training."""
+    wrapper = around(Net().eval())
+    net = mlobs.register(wrapper.module, name="inner")  # a copy, of an average
+    assert wrapper.training
+    assert torch.equal(wrapper(X), net(X))
+    mlobs.register(wrapper, name="outer")
+    wrapper(X)
+    wrapper.module.train()
+    wrapper(X)
+    assert rows(telemetry) == {("inner", "forward"): 12, ("outer", "forward"): 6}
+
+
+def test_replicas_on_several_devices_are_one_call(telemetry: Telemetry, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each runs in a thread of its own, as far as can be shown without several devices."""
+
+    def in_threads(modules: Any, inputs: Any, kwargs: Any, devices: Any) -> list[Any]:
+        with ThreadPoolExecutor() as pool:
+            return list(pool.map(lambda module, given, named: module(*given, **named), modules, inputs, kwargs))
+
+    class Parallel(nn.DataParallel):  # type: ignore[misc, name-defined]
+        def forward(self, x: Any) -> Any:
+            parts = self.parallel_apply([self.module] * 2, [(part,) for part in x.split(3)], [{}, {}])
+            return torch.cat(parts)
+
+    monkeypatch.setattr(sys.modules["torch.nn.parallel.data_parallel"], "parallel_apply", in_threads)
+    parallel = Parallel(Net().eval()).eval()
+    assert torch.equal(parallel(X), parallel.module(X))
+    assert rows(telemetry) == {FORWARD: 12}
+    assert calls(telemetry) == {FORWARD: 2}
+
+
 def test_errors_pass_through_and_are_counted(net: Any, telemetry: Telemetry) -> None:
     """Wrong shape, wrong dtype, another device, no tensor: the caller sees what torch raises; an empty batch is none."""
     bad = {
@@ -582,12 +615,13 @@ def test_uninstrument_restores_the_very_objects(net: Any, telemetry: Telemetry) 
     mlobs.uninstrument("torch")
     places = [(cls, name) for cls in (Net, Block, nn.Sequential, nn.Module) for name in ("__call__", "forward")]
     places += [(nn.Module, "__init_subclass__"), (frames.OptimizedModule, "__call__"), (torch.jit, "trace")]
+    places += [(nn.DataParallel, "__call__"), (nn.DataParallel, "parallel_apply")]
     places += [(torch.jit.ScriptModule, "__call__"), (torch.jit._trace, "_check_trace"), (torch.onnx, "export")]
     before = standing(*places)
     mlobs.instrument("torch")
     hooked = standing(*places)
     assert {key[1] for key in before if before[key] is not hooked[key]} == {
-        "__call__", "__init_subclass__", "_check_trace", "export",
+        "__call__", "__init_subclass__", "_check_trace", "export", "parallel_apply",
     }  # fmt: skip
     assert hooked[id(nn.Module), "__call__"] is before[id(nn.Module), "__call__"]
     assert not any(vars(nn.modules.module)[f"_global_{kind}_hooks"] for kind in ("forward", "forward_pre"))

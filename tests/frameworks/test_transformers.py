@@ -348,17 +348,20 @@ def test_tasks_of_other_kinds(bert: Any, tokenizer: Any, telemetry: Telemetry) -
 
 
 def test_forward(bert: Any, tokenizer: Any, telemetry: Telemetry) -> None:
-    """A model called by itself is torch's integration's: lengths of what was given, logits as answers, no token."""
+    """A model called by itself, compiled or not, is torch's integration's: lengths of what was given, logits as answers, no token."""
     batch = tokenizer(["w1 w2 w3", "w4"] * 4, return_tensors="pt", padding=True)
     batch.pop("token_type_ids", None)
     with torch.no_grad():
         expected = bare(lambda: bert(**batch)).logits
         assert torch.equal(bert(**batch).logits, expected)
         assert torch.equal(bert(batch["input_ids"], batch["attention_mask"], return_dict=False)[0], expected)
+        compiled = torch.compile(bert, backend="eager")
+        assert torch.equal(compiled(**batch).logits, expected)
+        assert torch.equal(compiled(batch["input_ids"], batch["attention_mask"]).logits, expected)
     forward = ("BertForSequenceClassification", "forward")
-    assert calls(telemetry) == {forward: 2}
-    assert rows(telemetry) == {forward: 16}
-    assert features(telemetry, "input") == {"prompt.tokens": 16}
+    assert calls(telemetry) == {forward: 4}
+    assert rows(telemetry) == {forward: 32}
+    assert features(telemetry, "input") == {"prompt.tokens": 32}
     assert set(features(telemetry, "output")) == {"score_0", "score_1", "score_2"}
 
 
