@@ -96,6 +96,22 @@ def test_a_profile_found_while_a_model_is_asked_for_its_name(
     assert counted == {("known", "3"): 4, ("told", "4"): 4, ("told", "3"): 4}
 
 
+def test_another_file_in_the_same_object(hooks: Patches, telemetry: Telemetry, tmp_path: Path) -> None:
+    """A model that is loaded anew has that file's names, or its class' where that has no profile; what a person said stays."""
+    for name in "ab":
+        mlobs.Profile.build(X * 20, model=name).save(tmp_path / f"{name}.profile.json")
+    hooks.observe(Model, "predict")
+    model = Model()
+    for name in "abc":
+        hooks.loaded(model, tmp_path / f"{name}.bin")
+        hooks.loaded(model, tmp_path / f"{name}.bin")  # a loader within a loader
+        model.predict(X)
+    mlobs.register(model, name="mine")
+    hooks.loaded(model, tmp_path / "a.bin")
+    model.predict(X)
+    assert {name: count for (name, _), count in rows(telemetry).items()} == {"a": 2, "b": 2, "Model": 2, "mine": 2}
+
+
 def test_a_reference_that_is_none_is_told(
     hooks: Patches, telemetry: Telemetry, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -242,7 +242,7 @@ class Method(Hooked):
         ask = self._reading.identity
         if ask is None:
             return None
-        named_so = Registration(Identity(type(instance).__name__), None)
+        named_so = Registration(Identity(type(instance).__name__), None, found=True)
         try:
             named = ask(instance)
             found = self._registry.get(instance)
@@ -250,7 +250,7 @@ class Method(Hooked):
                 return found
             if named is not None:
                 identity = Identity(named.name, *((named.version,) if named.version else ()))
-                named_so = Registration(identity, self._reference(named.reference))
+                named_so = Registration(identity, self._reference(named.reference), found=True)
         except Exception as error:  # noqa: BLE001 - the integration's: the model goes by its class
             self._runtime.guard.error("identity", error)
         with suppress(ConfigurationError):  # it takes no weak reference, and is asked each time

@@ -138,14 +138,18 @@ class Patches:
             name = os.fspath(path) if isinstance(path, (str, os.PathLike)) else None
             if self.over or not isinstance(name, str):
                 return
-            beside = _beside(Path(name))
-            if beside is None or self._registry.get(model) is not None:
+            beside, known = _beside(Path(name)), self._registry.get(model)
+            if known is not None and not known.found:
+                return
+            if known is not None:  # it holds another file's model now
+                self._registry.remove(model)
+            if beside is None:
                 return
             profile = Profile.load(beside)
             version = profile.version or (named and named.version)
             name = profile.model or (named.name if named else type(model).__name__)
             identity = Identity(name, *((version,) if version else ()))
-            self._registry.add(model, Registration(identity, profile))
+            self._registry.add(model, Registration(identity, profile, found=True))
         except MlobsError as error:
             self._runtime.guard.tell(f"beside {path}", "mlobs does without a profile: %s", error)
         except Exception as error:  # noqa: BLE001 - ours; the model is loaded all the same

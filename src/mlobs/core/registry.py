@@ -18,10 +18,11 @@ Behind = Callable[[object], "object | None"]  # what an object hands its calls o
 
 
 class Registration(NamedTuple):
-    """What is known of an object."""
+    """What is known of an object; ``found`` beside its file or in itself, and not said by a person."""
 
     identity: Identity
     profile: Profile | None
+    found: bool = False
 
 
 class Registry:
@@ -47,6 +48,13 @@ class Registry:
             raise ConfigurationError(message) from error
         for behind in tuple(self._behind):
             self._look_behind(behind, thing, registration)
+        self._news.come()
+
+    def remove(self, thing: object) -> None:
+        """Forget what is known of ``thing``, and of what stands behind it."""
+        for known in (thing, *(behind(thing) for behind in tuple(self._behind))):
+            if self.get(known) is not None:
+                self._known.pop(id(known), None)
         self._news.come()
 
     def look_behind(self, behind: Behind) -> None:
