@@ -473,6 +473,20 @@ def test_settings_that_change_are_followed(sealed: Telemetry) -> None:
     assert not mlobs.outcome(tickets[-1], actual=True)
 
 
+@pytest.mark.parametrize("task", ["binary", None])
+def test_margins_are_no_probabilities(sealed: Telemetry, task: Any) -> None:
+    """Whatever a `decision_function` answers between 0 and 1: its rows are outputs like others, and judged by nothing."""
+    if task:
+        mlobs.objective(model="m", task=task)
+    mlobs.observe(model="m", operation="decision_function")(lambda rows: np.array([0.2, 0.8, 1.4]))([[1.0]] * 3)
+    assert all(mlobs.outcome(ticket, actual=1) for ticket in mlobs.tickets())
+    quality = mlobs.quality()["m"]
+    assert (quality.joined, quality.confusion, quality.auc) == (3, {}, None)
+    assert dropped(sealed, "truth_unjudged") == 3
+    assert dropped(sealed, "score_unread") == (3 if task else 0)
+    assert [one.observed for one in sealed.histograms("mlobs.feature.value", role="output")] == [3]
+
+
 def test_many_rows_are_no_header(sealed: Telemetry) -> None:
     """The tickets of a large answer stay out of the header, and every row is counted."""
     mlobs.observe(model="m")(lambda rows: np.zeros(5000))([[1.0]])

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     Floats = NDArray[np.float64]
     Mask = NDArray[np.bool_]
 
+# whose answers are no probabilities and no labels, also where they look like some
+MARGINS: Final = frozenset(("decision_function", "predict_log_proba", "score_samples"))
 _LABEL: Final = "label"  # of columns with names
 _SCORE: Final = "score"
 _NEAR: Final = 1e-3  # how far from one a sum of probabilities may be

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from mlobs.columns import Block
     from mlobs.core.guard import Guard
-    from mlobs.core.model import Model
+    from mlobs.core.model import Margins, Model
     from mlobs.core.observations import Observations
     from mlobs.core.pack import Pack
 
@@ -28,7 +28,7 @@ class Intake:
     ``features`` is how many columns a row is known to have, None where nobody knows.
     """
 
-    def __init__(self, into: Observations | Model, features: int | None, guard: Guard) -> None:
+    def __init__(self, into: Observations | Model | Margins, features: int | None, guard: Guard) -> None:
         self._into = into
         self._features = features
         self._guard = guard

@@ -37,6 +37,20 @@ class Identity(NamedTuple):
     variant: str = names.CHAMPION
 
 
+class Margins:
+    """Takes in a model's answers that say neither a score nor a label: they are told as outputs, and judged by nothing."""
+
+    def __init__(self, model: Model, guard: Guard) -> None:
+        self._model = model
+        self._guard = guard
+
+    def add(self, block: Block) -> None:
+        """Count a block of answers."""
+        self._model.outputs.add(block)
+        if self._model.scores is not None:
+            self._guard.drop("score_unread", block.rows)
+
+
 class Model:
     """The data side of a model, shared by all its operations.
 
@@ -94,6 +108,10 @@ class Model:
         self.outputs.add(block)
         if self.scores is not None:
             self.scores.add(block)
+
+    def margins(self) -> Margins:
+        """Where an operation's answers go that say neither a score nor a label."""
+        return Margins(self, self._guard)
 
     def total(self) -> NDArray[np.int64]:
         """All counts since the start: those of the inputs, then those of the outputs."""

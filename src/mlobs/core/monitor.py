@@ -8,6 +8,7 @@ import time
 from typing import TYPE_CHECKING, Any, Final
 
 from mlobs.core import again
+from mlobs.core.answers import MARGINS
 from mlobs.core.budget import Budget
 from mlobs.core.guard import Mute
 from mlobs.core.intake import Intake
@@ -132,7 +133,8 @@ class Monitor:
         self.features = len(model.inputs.reference) or None
         self._inputs = Intake(model.inputs, self.features, self.guard)
         self._again: Observations | None = None
-        self._answers = Intake(model, len(model.outputs.reference), self.guard)
+        answers = model.margins() if self.operation in MARGINS else model
+        self._answers = Intake(answers, len(model.outputs.reference), self.guard)
 
     # ── the caller's side: CPU time beside the caller's thread ──────────────────────────────────────────────────────
 

@@ -13,7 +13,7 @@ from opentelemetry import trace
 
 from mlobs import columns
 from mlobs.columns import kind_of
-from mlobs.core.answers import read, upright, vector
+from mlobs.core.answers import MARGINS, read, upright, vector
 from mlobs.release.prediction import Prediction
 
 if TYPE_CHECKING:
@@ -48,6 +48,8 @@ def ended(handed: Handed) -> float:
 
 def predicted(handed: Handed, objective: Objective | None) -> list[Predicted]:
     """What each row of a call's answer predicts, none where it has none; of one that cannot be read, a row of which nothing is known."""
+    if handed.monitor.operation in MARGINS:
+        return [_NOTHING] * rows_of(handed)
     lot = handed.lot
     if lot is None:
         return _read(handed, objective)
