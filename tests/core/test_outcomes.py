@@ -478,13 +478,13 @@ def test_margins_are_no_probabilities(sealed: Telemetry, task: Any) -> None:
     """Whatever a `decision_function` answers between 0 and 1: its rows are outputs like others, and judged by nothing."""
     if task:
         mlobs.objective(model="m", task=task)
-    mlobs.observe(model="m", operation="decision_function")(lambda rows: np.array([0.2, 0.8, 1.4]))([[1.0]] * 3)
+    mlobs.observe(model="m", operation="decision_function")(lambda rows: np.array([0.2, 0.8, 1.4] * 20))([[1.0]])
     assert all(mlobs.outcome(ticket, actual=1) for ticket in mlobs.tickets())
     quality = mlobs.quality()["m"]
-    assert (quality.joined, quality.confusion, quality.auc) == (3, {}, None)
-    assert dropped(sealed, "truth_unjudged") == 3
-    assert dropped(sealed, "score_unread") == (3 if task else 0)
-    assert [one.observed for one in sealed.histograms("mlobs.feature.value", role="output")] == [3]
+    assert (quality.joined, quality.confusion, quality.auc) == (60, {}, None)
+    assert dropped(sealed, "truth_unjudged") == 60
+    assert dropped(sealed, "score_unread") == (60 if task else 0)
+    assert [one.observed for one in sealed.histograms("mlobs.feature.value", role="output")] == [60]  # type: ignore[union-attr]
 
 
 def test_many_rows_are_no_header(sealed: Telemetry) -> None:

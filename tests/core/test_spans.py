@@ -33,6 +33,26 @@ def attributes(span: ReadableSpan) -> dict[str, Any]:
     return dict(span.attributes or {})
 
 
+@pytest.mark.parametrize("answer", [np.zeros((2, 2, 2)), object(), None], ids=["cube", "object", "nothing"])
+@pytest.mark.parametrize("data", [{"a": [1.0, 2.0]}, np.ones((2, 3, 4, 4))], ids=["table", "images"])
+def test_what_is_no_table_hides_nothing_else(data: Any, answer: Any, caplog: pytest.LogCaptureFixture) -> None:
+    """A call with images, or with an answer of three dimensions, says how many rows it had, and its other side."""
+    with capture(spans="always") as telemetry:
+        mlobs.observe(model="m", capture=["a"])(lambda x: answer)(data)
+        [span] = telemetry.spans
+    told = attributes(span)
+    assert told["mlobs.prediction.batch_rows"] == 2
+    assert ("mlobs.captured.a" in told) is (type(data) is dict)
+    assert "data of a span" not in caplog.text
+
+
+def test_the_confidence_of_what_is_no_table() -> None:
+    """An image's probabilities."""
+    with capture(spans="always") as telemetry:
+        mlobs.observe(model="m")(lambda x: np.array([[0.2, 0.8]]))(np.ones((1, 3, 4, 4)))
+        assert attributes(telemetry.spans[0])["mlobs.prediction.confidence"] == 0.8
+
+
 def test_a_call_under_a_recording_span_is_its_child(telemetry: Telemetry, tracer: trace.Tracer) -> None:
     """Request, model, and what the model traces itself hang together, and the model span has the call's times."""
     inner = []

@@ -20,9 +20,11 @@ from opentelemetry.trace import SpanKind, Status, StatusCode
 
 from mlobs import columns
 from mlobs.core import again
+from mlobs.core.answers import MARGINS
 from mlobs.core.callers import Crowd, recorded
 from mlobs.core.inside import INSIDE, Variant
 from mlobs.core.ring import Left, Part
+from mlobs.errors import UnreadableError
 from mlobs.otel import names
 from mlobs.otel.points import sendable
 
@@ -124,10 +126,11 @@ class Tracing:
         span.set_attribute(names.DRIFT_DETECTED, monitor.model.drifting)
         if violations is not None:
             span.set_attribute(names.VIOLATIONS, violations)
-        try:
-            span.set_attributes(_about(monitor, record))
-        except Exception as error:  # noqa: BLE001 - data that cannot be read; it is counted where it is folded
-            monitor.guard.tell("span data", "mlobs could not read the data of a span: %s", type(error).__name__)
+        for about in (_of_input, _of_answer):
+            try:
+                span.set_attributes(about(monitor, record))
+            except Exception as error:  # noqa: BLE001 - data that cannot be read; it is counted where it is folded
+                monitor.guard.tell("span data", "mlobs could not read the data of a span: %s", type(error).__name__)
         if extra.failure is not None:
             kind = sendable(extra.failure.type)
             span.set_attribute(names.ERROR_TYPE, kind)
@@ -149,25 +152,31 @@ def _exception(failure: Failure) -> dict[str, str]:
     return attributes
 
 
-def _about(monitor: Monitor, record: Record) -> dict[str, Any]:
-    """What the span says of the call's data: its size, its confidence, and the values the user asked for."""
-    attributes: dict[str, Any] = {}
+def _of_input(monitor: Monitor, record: Record) -> dict[str, Any]:
+    """What the span says of the call's rows: how many, how wide, and the values the user asked for."""
     kept = record.kept
-    if isinstance(kept, Part):
-        attributes[names.ROWS] = kept.rows
-    elif isinstance(kept, Left):
-        if kept.rows >= 0:
-            attributes[names.ROWS] = kept.rows
-    else:
+    if isinstance(kept, (Part, Left)):
+        return {names.ROWS: kept.rows} if kept.rows >= 0 else {}
+    try:
         blocks = list(columns.blocks([kept], monitor.features))
-        attributes[names.ROWS] = sum(block.rows for block in blocks)
-        if blocks:
-            attributes[names.FEATURES] = blocks[0].width
-            attributes.update(_captured(monitor, blocks[0]))
-    confidence = _confidence(record.answer)
-    if confidence is not None:
-        attributes[names.CONFIDENCE] = confidence
+    except UnreadableError as error:  # of more dimensions than a table, say
+        return {names.ROWS: error.rows}
+    attributes: dict[str, Any] = {names.ROWS: sum(block.rows for block in blocks)}
+    if blocks:
+        attributes[names.FEATURES] = blocks[0].width
+        attributes.update(_captured(monitor, blocks[0]))
     return attributes
+
+
+def _of_answer(monitor: Monitor, record: Record) -> dict[str, Any]:
+    """The confidence of an answer that is one row of probabilities."""
+    if monitor.operation in MARGINS:
+        return {}
+    try:
+        confidence = _confidence(record.answer)
+    except UnreadableError:
+        confidence = None
+    return {} if confidence is None else {names.CONFIDENCE: confidence}
 
 
 def _captured(monitor: Monitor, block: columns.Block) -> dict[str, Any]:
