@@ -10,6 +10,7 @@ import types
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, Final
 
+from mlobs.errors import UnreadableError
 from mlobs.integration import Integration, Named, Reading
 
 if TYPE_CHECKING:
@@ -233,6 +234,11 @@ def _choosing(
     return choosing
 
 
+def _gone(_: object) -> None:
+    """The input of an item of a stream."""
+    raise UnreadableError("the text of a stream's item is gone when its prediction comes")
+
+
 def _is_dataset(given: object) -> bool:
     return isinstance(given, sys.modules["torch"].utils.data.Dataset)
 
@@ -247,7 +253,7 @@ def _iterators(hooks: Hooks) -> None:
 
     reading = Reading(
         operation="pipeline",
-        inputs=lambda _: [[]],  # one row, of which nothing is known any more
+        inputs=_gone,
         answer=_label,
         model=whose,
         identity=Named.hub,

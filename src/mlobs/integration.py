@@ -71,7 +71,8 @@ class Reading(NamedTuple):
         what the call is called; the method's name where not given.
     inputs
         the argument that holds the rows: its name, or a function of all the call's arguments, the instance among them.
-        By default the first after the instance. Absent or None: nothing is read.
+        By default the first after the instance. Absent or None: nothing is read. It may raise `mlobs.UnreadableError` for
+        rows that cannot be read.
     first
         the first argument after the instance holds the rows, and ``inputs``, a function, is asked where there is none.
     answer

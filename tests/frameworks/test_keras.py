@@ -230,7 +230,9 @@ def test_copies_and_pickles(telemetry: Telemetry) -> None:
     assert sum(rows(telemetry).values()) == 120
 
 
-def test_functions_of_tensorflow_are_traced_as_without(telemetry: Telemetry, tmp_path: Path) -> None:
+def test_functions_of_tensorflow_are_traced_as_without(
+    telemetry: Telemetry, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     """A model inside tf.function has the same graph; a tape has the same gradient; what is exported answers the same."""
     import tensorflow as tf
 
@@ -265,6 +267,7 @@ def test_functions_of_tensorflow_are_traced_as_without(telemetry: Telemetry, tmp
             np.testing.assert_array_equal(found, wanted) if isinstance(found, np.ndarray) else None
             assert isinstance(found, np.ndarray) or found == wanted
         assert calls(telemetry) == before
+    assert "AutoGraph could not" not in caplog.text
     model = linear("churn")
     model.export(tmp_path / "exported")
     exported = tf.saved_model.load(tmp_path / "exported")

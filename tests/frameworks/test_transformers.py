@@ -272,6 +272,18 @@ def test_datasets(classify: Any, telemetry: Telemetry) -> None:
     assert rows(telemetry) == {PIPELINE: 6}
 
 
+def test_a_stream_under_a_reference(classify: Any, telemetry: Telemetry) -> None:
+    """The texts of its items are gone: that is counted, and is no fault of what was sent."""
+    reference = mlobs.Profile.build({"text.characters": [5, 6] * 100})
+    mlobs.register(classify, name="service", version="1", reference=reference)
+    classify(["w1", "w2"])
+    list(classify(text for text in ["w1", "w2", "w3"]))
+    assert rows(telemetry) == {("service", "pipeline"): 5}
+    assert telemetry.total("mlobs.feature.observations", feature="text.characters") == 2
+    assert telemetry.total("mlobs.sdk.dropped", reason="unreadable") == 3
+    assert telemetry.total("mlobs.schema.violations") == 0
+
+
 def test_a_registered_pipeline_keeps_its_name_when_it_streams(classify: Any, telemetry: Telemetry) -> None:
     """Whatever it is given, a pipeline goes by its registration, and one nobody registered by its model's."""
     from transformers.pipelines.pt_utils import KeyDataset

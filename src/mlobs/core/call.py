@@ -187,6 +187,8 @@ class Call:
                 self.kept = keep(where.pick(args, kwargs), monitor.ring.sample)
             except TracedError:
                 self.traced = True
+            except UnreadableError as error:
+                self.kept = unread(None, error)
             except Exception as error:  # noqa: BLE001 - the user's inputs=callable
                 self.kept = Left("unreadable", 1, f"inputs=… raised {type(error).__name__}")
             if self.traced:

@@ -106,7 +106,10 @@ class Hooked:
         elif unless is not None:
             # torch.export of 2.6 names what a model holds by how its function names the model
             def stands_in(self: object, /, *args: Any, **kwargs: Any) -> Any:
-                if unless() or (inner := within()):
+                if unless():
+                    return original(self, *args, **kwargs)
+                inner = within()
+                if inner:
                     return original(self, *args, **kwargs)
                 found = known(number(self))
                 if found is not None:
