@@ -20,7 +20,7 @@ FLOORS = {
     "core": 3,
     **dict.fromkeys(("profile", "release", "resource"), 2),
     **dict.fromkeys(("columns", "integration"), 1),
-    **dict.fromkeys(("sketch", "otel", "errors"), 0),
+    **dict.fromkeys(("sketch", "otel", "errors", "replacement"), 0),
 }
 TOP = 4  # its rooms stand beside each other: a command shows the demo, the demo uses the public verbs
 FRONT = "api"  # `import mlobs` itself only hands on what is in it

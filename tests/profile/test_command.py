@@ -121,6 +121,14 @@ def test_the_data_is_not_written_over(tmp_path: Path, capsys: pytest.CaptureFixt
     assert data.read_text("utf-8").startswith("a\n1\n")
 
 
+def test_a_profile_that_cannot_be_written(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A folder as its name, or in a folder that is not there, ends with status 2 and one line of that name."""
+    (tmp_path / "data.csv").write_text("a\n1\n2\n")
+    for output, reason in ((tmp_path, "Is a directory"), (tmp_path / "absent" / "x.json", "No such file or directory")):
+        assert main(["profile", str(tmp_path / "data.csv"), "-o", str(output)]) == 2
+        assert capsys.readouterr().err == f"mlobs profile: {output}: {reason}\n"
+
+
 def test_kinds_need_a_column_and_a_kind(capsys: pytest.CaptureFixture[str]) -> None:
     """--kinds without an equals sign is a wrong argument."""
     with pytest.raises(SystemExit):

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -15,7 +18,6 @@ from mlobs.profile import Profile
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
 
 COLUMNS = st.one_of(
     *(
@@ -70,6 +72,59 @@ def test_a_saved_profile(profile: Profile, tmp_path: Path) -> None:
     assert_same(Profile.load(path), profile)
     assert_same(Profile.load(str(path)), profile)
     assert [file.name for file in tmp_path.iterdir()] == [path.name]
+
+
+def test_what_is_there_keeps_its_mode_and_its_links(profile: Profile, tmp_path: Path) -> None:
+    """A file that only its owner may read stays so, a link leads where it led, and a new file is made as the umask says."""
+    secret, link, new = tmp_path / "secret.json", tmp_path / "link", tmp_path / "new.json"
+    secret.write_text("something older")
+    secret.chmod(0o600)
+    link.symlink_to("secret.json")
+    profile.save(link)
+    assert (link.is_symlink(), secret.stat().st_mode & 0o777) == (True, 0o600)
+    assert_same(Profile.load(secret), profile)
+    new.touch()
+    usual = new.stat().st_mode
+    new.unlink()
+    profile.save(new)
+    assert new.stat().st_mode == usual
+    assert len(list(tmp_path.iterdir())) == 3
+
+
+def test_a_name_may_be_as_long_as_any(profile: Profile, tmp_path: Path) -> None:
+    """What waits to take the file's place has a short name of its own."""
+    path = tmp_path / ("x" * 255)
+    profile.save(path)
+    assert_same(Profile.load(path), profile)
+
+
+def test_a_pipe_is_written_into(profile: Profile, tmp_path: Path) -> None:
+    """What is no file is not replaced by one: a pipe's reader gets the profile, and the pipe is there still."""
+    path = tmp_path / "pipe"
+    os.mkfifo(path)
+    with ThreadPoolExecutor(1) as pool:
+        read = pool.submit(path.read_text, "utf-8")
+        profile.save(path)
+        assert_same(Profile.from_json(read.result()), profile)
+    assert path.is_fifo()
+
+
+def test_a_device_is_written_into(profile: Profile, tmp_path: Path) -> None:
+    """The null device takes a profile, by its name or through a link, and stays what it is."""
+    (tmp_path / "null").symlink_to(os.devnull)
+    profile.save(tmp_path / "null")
+    assert (tmp_path / "null").is_char_device()
+    assert Path(os.devnull).is_char_device()
+
+
+@pytest.mark.parametrize("path", [".", "absent/x.json", "y" * 256])
+def test_a_file_that_cannot_be(path: str, profile: Profile, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The error names what was given, and nothing is left."""
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(OSError, match=r".") as caught:
+        profile.save(path)
+    assert (caught.value.filename, caught.value.filename2) == (path, None)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_the_file_is_for_people_too(profile: Profile) -> None:

@@ -9,6 +9,7 @@ import threading
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from mlobs.demo import openmetrics
+from mlobs.replacement import replacement
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -60,16 +61,11 @@ class Recording:
 
     def write(self, file: Path) -> None:
         """Write all of it; the file appears whole or not at all. Raises OSError where it cannot be written."""
-        writing = file.with_name(f"{file.name}.writing")
-        try:
-            with self._lock, writing.open("w", encoding="utf-8", newline="\n") as out:
-                for name in sorted(self._families):
-                    about, series = self._families[name]
-                    out.writelines(openmetrics.family(name, about.kind, about.unit, about.description, series))
-                out.write("# EOF\n")
-            writing.replace(file)
-        finally:
-            writing.unlink(missing_ok=True)
+        with self._lock, replacement(file) as out:
+            for name in sorted(self._families):
+                about, series = self._families[name]
+                out.writelines(openmetrics.family(name, about.kind, about.unit, about.description, series))
+            out.write("# EOF\n")
 
     @property
     def points(self) -> int:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple, NoReturn
 from mlobs.errors import ProfileError
 from mlobs.profile.build import MOST
 from mlobs.profile.feature import LARGEST, Feature, make_cuts
+from mlobs.replacement import replacement
 from mlobs.sketch import Categories, Cuts
 
 if TYPE_CHECKING:
@@ -80,14 +81,9 @@ def parse(text: str, where: str) -> Content:
 
 
 def write(path: str | os.PathLike[str], text: str) -> None:
-    """Write all of the file or nothing of it."""
-    target = Path(path)
-    waiting = target.with_name(f".{target.name}.{os.getpid()}")
-    try:
-        waiting.write_text(text, encoding="utf-8")
-        waiting.replace(target)
-    finally:
-        waiting.unlink(missing_ok=True)
+    """Write all of the file or nothing of it. Raises OSError."""
+    with replacement(path) as out:
+        out.write(text)
 
 
 def read(path: str | os.PathLike[str]) -> str:
