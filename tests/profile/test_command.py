@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import builtins
 import importlib
+import os
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -85,6 +86,9 @@ def test_kinds(tmp_path: Path) -> None:
         ("data.csv", b"a,b\n9,1,2\n9,3,4\n", [], "more fields than its header has names. Name every column"),
         ("data.csv", b"a;b\n1,5;2,5\n", [], "more fields than its header"),
         ("data.csv", b"a,b\n1,2\n3,4,5\n", [], "cannot be read"),
+        ("data.csv", b"a,b,\n1,2,\n3,4,5\n", [], "more fields than its header"),
+        ("data.csv", b",,\n1,2,\n", [], "no names in its first line"),
+        ("data.csv", b"a,b,a\n1,2,3\n", [], "more than one column is called a. Give each its own name"),
         ("data.csv", b"a,b\n1,2\n", ["--outputs", "a", "--drop", "b"], "no input is left: a, b are outputs"),
         ("data.csv", b"a\n1\n", ["--kinds", "a=colour"], "choose one of"),
         ("data.csv", b"a\n1\n", ["--bins", "99"], "from 1 to 20"),
@@ -108,6 +112,14 @@ def test_bad_input(
     assert reason in said
     assert "\n" not in said
     assert not target.exists()
+
+
+@pytest.mark.parametrize("name", ["data.csv", "data.parquet"])
+def test_a_pipe_is_no_file(name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """It is refused, without waiting for who may write into it."""
+    os.mkfifo(tmp_path / name)
+    assert main(["profile", str(tmp_path / name), "-o", str(tmp_path / "reference.json")]) == 2
+    assert "is a pipe or a device" in capsys.readouterr().err
 
 
 def test_the_data_is_not_written_over(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -92,11 +92,32 @@ def test_told_columns_are_not_read_again(
     assert capsys.readouterr().err == ""
 
 
-def test_a_comma_at_the_end_of_each_row(profiled: Callable[..., dict[str, Feature]]) -> None:
-    """Nothing behind the last separator is no column, and shifts none."""
-    found = profiled("a,b\n" + "1,x,\n2,y,\n" * 5)
+def test_whole_numbers_of_any_size_are_numbers(
+    profiled: Callable[..., dict[str, Feature]], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What fits no integer of the machine, or not beside a negative one, is a number, in the first batch and later."""
+    rows = [f"{2**63 + index},{-(10**20)},{index}" for index in range(9)] + ["-1,1,1"] * MANY + [f"-5,,{2**64}"] * 9
+    found = profiled("\n".join(["id,debt,late", *rows, f"{2**63},,-1"]))
+    assert {name: feature.kind for name, feature in found.items()} == {
+        "id": "integer",
+        "debt": "numeric",  # as any whole numbers of which some are missing
+        "late": "integer",
+    }
+    assert (found["id"].counts[-1], found["late"].counts[-1], found["debt"].counts[-1]) == (0, 0, 10)
+    assert capsys.readouterr().err == ""
+
+
+@pytest.mark.parametrize(("header", "end"), [("a,b", ","), ("a,b,", ","), ("a,b,", ",,"), ("a,b,,", ",,")])
+def test_commas_at_the_end_of_each_row(header: str, end: str, profiled: Callable[..., dict[str, Feature]]) -> None:
+    """Nothing behind the last separator is no column, and shifts none, whether the header ends with it or not."""
+    found = profiled(f"{header}\n" + f"1,x{end}\n2,y{end}\n" * 5)
     assert {name: feature.kind for name, feature in found.items()} == {"a": "integer", "b": "categorical"}
     assert counts(found["b"])["x"] == 5
+
+
+def test_a_column_without_a_name_among_others(profiled: Callable[..., dict[str, Feature]]) -> None:
+    """It is one, as what pandas writes of a frame's index is."""
+    assert list(profiled(",a\n" + "0,1\n1,2\n" * 5)) == ["Unnamed: 0", "a"]
 
 
 CSV = b"a,b\n" + b"".join(b"%d,%d\n" % (index * 7919 % 1000, index) for index in range(2000))

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from mlobs.errors import MissingDependencyError, MlobsError, ProfileError
+from mlobs.profile.table import check_names
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping, Sequence
@@ -25,6 +26,7 @@ MISSING: Final = (
 BOOLEANS: Final = {text: text.lower() == "true" for text in ("true", "True", "TRUE", "false", "False", "FALSE")}
 # What says that a file is damaged; some are known by the name of their module, because not all of them are everywhere.
 _DAMAGED: Final = (ValueError, OSError, EOFError, NotImplementedError)
+_WHOLE: Final = r" *[+-]?[0-9]{1,400} *"
 _COMPRESSORS: Final = ("zlib", "_lzma", "zstandard", "zstd", "_zstd", "compression")
 
 
@@ -56,6 +58,8 @@ def source(path: Path, kinds: Mapping[str, str], text: Collection[str] = ()) -> 
     if suffix not in (*PARQUET, *SEPARATORS):
         raise ProfileError(f"{path} is of no kind this command reads. Give a .parquet, .csv or .tsv file.")
     total = path.stat().st_size  # an absent file is an absent file before it is anything else
+    if not path.is_file() and not path.is_dir():
+        raise ProfileError(f"{path} is a pipe or a device, and a file may have to be read twice. Save the data first.")
     pandas = _need("pandas")
     if suffix in PARQUET:
         return _parquet(path)
@@ -86,9 +90,11 @@ def _csv(
 ) -> Iterator[tuple[Any, int]]:
     strings = {*text, *(name for name, kind in kinds.items() if kind in ("categorical", "text"))}
     with path.open("rb") as file:
-        names = list(pandas.read_csv(file, nrows=0, **how))
+        header = pandas.read_csv(file, header=None, nrows=1, dtype="str", keep_default_na=False, **how)
+    names, nameless = _header(path, header.iloc[0].tolist())
     missing: dict[str | int, Sequence[str]] = {name: [""] if name in strings else MISSING for name in names}
-    missing[len(names)] = [""]  # what is behind a separator at the end of each row
+    # what is behind a separator at the end of each row, of the first one or not
+    missing |= {name: [""] for name in nameless} | {len(names) + len(nameless): [""]}
     whole = {name: "str" for name in names if name in strings or kinds.get(name) == "datetime"}
     rows = 0
     with path.open("rb") as file:
@@ -103,10 +109,29 @@ def _csv(
                 elif kind == "boolean" and _is_text(chunk[name]):
                     chunk[name] = chunk[name].map(BOOLEANS)
             found = [name for name in names if name not in whole and _is_text(chunk[name])]
+            for name in found[:]:
+                if chunk[name].str.fullmatch(_WHOLE, na=True).all():  # from 2**63 up, and below 0 besides
+                    chunk[name] = chunk[name].map(int, na_action="ignore")
+                    found.remove(name)
             if found:
                 raise TextFoundError(found, rows)
+            if nameless and chunk[nameless].notna().any(axis=None):
+                raise _too_wide(path)
             rows += len(chunk)
-            yield chunk, file.tell()
+            yield chunk[names] if nameless else chunk, file.tell()
+
+
+def _header(path: Path, cells: list[str]) -> tuple[list[str], list[str]]:
+    """The columns' names, and those that pandas gives the columns behind the last one that has one."""
+    named = [index for index, cell in enumerate(cells) if cell]
+    if not named:
+        raise ProfileError(f"{path} has no names in its first line. Name every column there.")
+    try:
+        check_names([cells[index] for index in named], "column")
+    except ProfileError as error:
+        raise ProfileError(f"{path}: {error}") from error
+    names = [cell or f"Unnamed: {index}" for index, cell in enumerate(cells)]
+    return names[: named[-1] + 1], names[named[-1] + 1 :]
 
 
 def _next(pandas: Any, path: Path, chunks: Iterator[Any]) -> Any:  # noqa: ANN401 - the module, a frame
@@ -115,10 +140,14 @@ def _next(pandas: Any, path: Path, chunks: Iterator[Any]) -> Any:  # noqa: ANN40
         try:
             return next(chunks, None)
         except pandas.errors.ParserWarning as error:
-            raise ProfileError(
-                f"{path} has rows of more fields than its header has names. Name every column in the first line, and "
-                "quote values that hold the separator."
-            ) from error
+            raise _too_wide(path) from error
+
+
+def _too_wide(path: Path) -> ProfileError:
+    return ProfileError(
+        f"{path} has rows of more fields than its header has names. Name every column in the first line, and quote "
+        "values that hold the separator."
+    )
 
 
 def _is_text(column: Any) -> bool:  # noqa: ANN401 - of pandas

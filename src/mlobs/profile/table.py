@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import TYPE_CHECKING, Any, Final
 
 from mlobs.columns import Block, is_container, read
@@ -10,7 +11,7 @@ from mlobs.profile.column import Column, Recount
 from mlobs.profile.kind import declared
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator, Mapping, Sequence
+    from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 
     from mlobs.profile.feature import Feature, Role
     from mlobs.profile.kind import Kind
@@ -95,12 +96,15 @@ class Table:
             else:
                 several = tuple(f"score_{index}" for index in range(block.width))
                 names = ("prediction",) if block.width == 1 else several
-        twice = sorted({name for name in names if names.count(name) > 1})
-        if twice:
-            raise ProfileError(
-                f"more than one {self.role} column is called {', '.join(twice)}. Give each its own name."
-            )
+        check_names(names, f"{self.role} column")
         return names
+
+
+def check_names(names: Iterable[str], what: str) -> None:
+    """Raises ProfileError where two of them are the same."""
+    twice = sorted(name for name, times in Counter(names).items() if times > 1)
+    if twice:
+        raise ProfileError(f"more than one {what} is called {', '.join(twice)}. Give each its own name.")
 
 
 def _parts(batch: Any) -> Iterator[Any]:  # noqa: ANN401 - any container mlobs reads
