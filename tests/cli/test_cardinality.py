@@ -288,6 +288,22 @@ def test_rules_of_your_own_are_read(tmp_path: Path) -> None:
     assert seconds("500ms") == 0.5
 
 
+@pytest.mark.parametrize("text", [None, "", "# nothing\n", "groups:\n  - name: mine\n    rules:\n"])
+def test_no_rules_are_an_error(
+    text: str | None, reference: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A folder or file without a rule is no estimate of none: status 2, and one line that names it."""
+    given = tmp_path
+    if text is not None:
+        given = tmp_path / "mine.yml"
+        given.write_text(text, encoding="utf-8")
+    shipped = files()[0]
+    assert main(["cardinality", str(reference), "--rules", str(shipped), str(given)]) == 2
+    said = capsys.readouterr()
+    assert (said.out, said.err.count("\n")) == ("", 1)
+    assert f"{given} holds no rules" in said.err
+
+
 # ── the command ─────────────────────────────────────────────────────────────────────────────────────────────────────
 
 

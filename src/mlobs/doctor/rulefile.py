@@ -39,9 +39,22 @@ class Group(NamedTuple):
 def groups(paths: Iterable[Path] = ()) -> list[Group]:
     """The groups of these files and folders; without any, those that come with mlobs.
 
-    Raises ConfigurationError for a file that cannot be understood, OSError for one that cannot be read.
+    Raises ConfigurationError for a file that cannot be understood, and for a file or folder without any rule; OSError
+    for one that cannot be read.
     """
-    return [group for path in files(paths) for group in read(path)]
+    given = list(paths)
+    if not given:
+        return [group for file in files() for group in read(file)]
+    found: list[Group] = []
+    for path in given:
+        its = [group for file in files([path]) for group in read(file)]
+        if not any(group.rules for group in its):
+            raise ConfigurationError(
+                f"{path} holds no rules: a folder has them in *.yml or *.yaml that say `groups:`. "
+                "Try: mlobs assets export, and give its folder prometheus"
+            )
+        found += its
+    return found
 
 
 def files(paths: Iterable[Path] = ()) -> list[Path]:
