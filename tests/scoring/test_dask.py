@@ -177,16 +177,40 @@ def test_a_profile_of_partitions_is_the_profile_of_all_rows(engine: Engine) -> N
     assert half.merge(rest) == whole
 
 
+def test_columns_without_text_for_a_name(engine: Engine) -> None:
+    """The columns of a frame of an array are 0, 1, 2: it is built like in one place, and outputs go by that name, too."""
+    here = pd.DataFrame(np.column_stack([table(), np.arange(ROWS) / ROWS]))
+    frame = dd.from_pandas(here, npartitions=5)
+    assert mlobs.Profile.build(frame) == mlobs.Profile.build(here)
+    assert mlobs.Profile.build(frame, outputs="2") == mlobs.Profile.build(here[[0, 1]], outputs=here[[2]])
+
+
+def test_a_column_of_mixed_objects(engine: Engine) -> None:
+    """Told what it is, it is built like in one place; else only where most values of every partition are of one family."""
+    here = pd.DataFrame({"code": ([7, 7, "x"] * 50 + ["x", "x", 7] * 50)}, dtype=object)
+    with dask.config.set({"dataframe.convert-string": False}):
+        frame = dd.from_pandas(here, npartitions=2)
+        alike = dd.from_pandas(here[:150], npartitions=3)
+    for kind in ("categorical", "integer"):
+        kinds: Any = {"code": kind}
+        assert mlobs.Profile.build(frame, kinds=kinds) == mlobs.Profile.build(here, kinds=kinds)
+    assert mlobs.Profile.build(alike) == mlobs.Profile.build(here[:150])
+    with pytest.raises(mlobs.ProfileError, match=r"'code' changes from integer .* Say what it is: kinds="):
+        mlobs.Profile.build(frame)
+
+
 def test_bad_input_says_what_is_wrong(engine: Engine) -> None:
     """Outputs that are no columns of the frame, frames without rows, and columns that change are refused."""
     mixed = pd.DataFrame({"a": [1.0] * 5 + ["word"] * 5}, dtype=object)
     with dask.config.set({"dataframe.convert-string": False}):
         changing = dd.from_pandas(mixed, npartitions=2)
+    twice = dd.from_pandas(pd.DataFrame(table(), columns=["a", "a"]), npartitions=2)
     for frame, outputs, said in (
         (engine.frame, "c", "names columns that are not there"),
         (engine.frame, engine.frame["a"], "are columns of that frame"),
         (engine.frame[engine.frame.a < 0], None, "there are no rows"),
         (changing, None, "column 'a' changes from numeric"),
+        (twice, None, "more than one column is called a"),
     ):
         with pytest.raises(mlobs.ProfileError, match=said):
             mlobs.Profile.build(frame, outputs=outputs)

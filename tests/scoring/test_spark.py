@@ -189,6 +189,19 @@ def test_a_profile_of_partitions_is_the_profile_of_all_rows(engine: Engine) -> N
     assert half.merge(rest) == whole
 
 
+def test_a_columns_name_is_any_text(engine: Engine) -> None:
+    """With a dot, with a backtick, or told from another by capitals alone: the profile is that of the rows in one place."""
+    frame = (
+        engine.spark.range(0, ROWS, 1, 5)
+        .toDF("a.b")
+        .selectExpr("`a.b`", "`a.b` + 1 as A", "-`a.b` as a", "3 as `x``y`")
+    )
+    here = frame.toArrow()
+    built = mlobs.Profile.build(frame, outputs="a.b")
+    assert built == mlobs.Profile.build(here.drop_columns(["a.b"]), outputs=here.select(["a.b"]))
+    assert [feature.name for feature in built.inputs] == ["A", "a", "x`y"]
+
+
 @pytest.mark.parametrize(
     ("query", "arguments", "said"),
     [
@@ -204,6 +217,12 @@ def test_bad_input_says_what_is_wrong(engine: Engine, query: str, arguments: dic
     """Outputs that are no columns, columns of no single values, and unknown kinds are refused with a reason."""
     with pytest.raises(mlobs.ProfileError, match=said):
         mlobs.Profile.build(engine.spark.range(0, 10, 1, 2).selectExpr(query), **arguments)
+
+
+def test_columns_of_one_name_are_refused(engine: Engine) -> None:
+    """As they are in one place."""
+    with pytest.raises(mlobs.ProfileError, match="more than one column is called a"):
+        mlobs.Profile.build(engine.frame.select("a", "b", "a"))
 
 
 def test_an_empty_frame_has_no_profile(engine: Engine) -> None:

@@ -100,6 +100,10 @@ def test_a_profile_of_partitions_is_the_profile_of_all_rows(engine: Engine) -> N
     assert mlobs.Profile.build(frame, outputs="score") == whole
     with pytest.raises(mlobs.ProfileError, match="names columns that are not there"):
         mlobs.Profile.build(frame, outputs=["b"])
+    dotted = frame.selectExpr("price as `a.b`", "rooms as A", "rent as a")
+    assert mlobs.Profile.build(dotted) == mlobs.Profile.build(dotted.toArrow())
+    with pytest.raises(mlobs.ProfileError, match="more than one column is called price"):
+        mlobs.Profile.build(frame.select("price", "price"))
 
 
 def test_uninstrument_puts_everything_back(engine: Engine) -> None:

@@ -11,7 +11,7 @@ import sys
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from mlobs.errors import MlobsError, ProfileError
-from mlobs.profile.table import Table
+from mlobs.profile.table import Table, check_names
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -76,6 +76,7 @@ def summed(data: Any, outputs: Any, kinds: Mapping[str, Kind], like: Like) -> Si
     """The tables of all partitions. Raises ProfileError."""
     engine = engine_of(data)
     columns = [str(name) for name in data.columns]
+    check_names(columns, "column")
     answers = _answers(outputs, columns)
     if engine == "pyspark":
         _check_types(data)
@@ -102,19 +103,36 @@ class Partition(NamedTuple):
         sides = Sides.made(self.kinds, self.like)
         try:
             for batch in batches:
-                pick: Callable[[Any], Any] = batch.select if hasattr(batch, "from_pydict") else batch.__getitem__
+                pick = _picker(batch)
                 sides.add(pick(self.names), pick(self.answers) if self.answers else None)
         except MlobsError as error:
             return ProfileError(str(error))
         return sides
 
 
+def _picker(batch: Any) -> Callable[[Sequence[str]], Any]:  # noqa: ANN401 - of Arrow or pandas
+    """What takes columns out of a batch, by their names as texts; those that are not there are left out."""
+    arrow = hasattr(batch, "from_pydict")
+    where = {str(name): index for index, name in enumerate(batch.schema.names if arrow else batch.columns)}
+
+    def pick(names: Sequence[str]) -> Any:  # noqa: ANN401 - a batch
+        found = [where[name] for name in names if name in where]
+        return batch.select(found) if arrow else batch.iloc[:, found]
+
+    return pick
+
+
 def _of_spark(frame: Any, partition: Partition) -> Iterator[Sides | ProfileError]:  # noqa: ANN401 - Spark's
+    columns = list(frame.columns)
+
     def summary(batches: Iterator[Any]) -> Iterator[Any]:
         arrow: Any = sys.modules["pyarrow"]
-        yield arrow.RecordBatch.from_pydict({"summary": [pickle.dumps(partition.read(batches))]})
+        named = (arrow.RecordBatch.from_arrays(batch.columns, columns) for batch in batches)
+        yield arrow.RecordBatch.from_pydict({"summary": [pickle.dumps(partition.read(named))]})
 
-    found = frame.mapInArrow(summary, "summary binary").collect()
+    # Spark looks columns up by name, where a dot means a field, and capitals mean nothing
+    plain = frame.toDF(*(f"c{index}" for index in range(len(columns))))
+    found = plain.mapInArrow(summary, "summary binary").collect()
     return (pickle.loads(row[0]) for row in found)  # noqa: S301 - of our own making
 
 
