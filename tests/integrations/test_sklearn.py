@@ -303,7 +303,7 @@ def test_names_come_from_register_then_from_the_profile_beside_then_from_the_cla
 def test_a_bad_profile_beside_a_model_is_told_and_the_model_loads(
     telemetry: Telemetry, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """A damaged profile, a file object, a model without weak references: the model is loaded and observed by its class."""
+    """A damaged profile, a file object: the model is loaded and observed by its class."""
     model = LogisticRegression().fit(X, Y)
     joblib.dump(model, tmp_path / "m.joblib")
     (tmp_path / "m.profile.json").write_text("{")
@@ -313,10 +313,26 @@ def test_a_bad_profile_beside_a_model_is_told_and_the_model_loads(
         joblib.load(opened).predict(X[:1])
     assert calls(telemetry) == {("LogisticRegression", "predict"): 3}
     assert "m.profile.json" in caplog.text
-    joblib.dump({"a": 1}, tmp_path / "m.joblib")
-    assert joblib.load(tmp_path / "m.joblib") == {"a": 1}
     with pytest.raises(FileNotFoundError):
         joblib.load(tmp_path / "none.joblib")
+
+
+def test_a_dict_beside_a_profile_is_told(
+    telemetry: Telemetry, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A profile is not used for what cannot be followed; the log says what that is, and what to do about the model inside."""
+    file, beside = tmp_path / "m.joblib", tmp_path / "m.profile.json"
+    joblib.dump({"model": LogisticRegression().fit(X, Y)}, file)
+    mlobs.Profile.build(X, model="fraud").save(beside)
+    model = joblib.load(file)["model"]
+    [told] = [record.getMessage() for record in caplog.records]
+    assert told == (
+        f"mlobs does without the profile {beside}: what was loaded beside it is a dict, which cannot be followed. "
+        f"Try: mlobs.register(…, name=…, reference='{beside}') for the model inside."
+    )
+    model.predict(X[:1])
+    mlobs.register(model, name="fraud", reference=str(beside)).predict(X[:1])
+    assert calls(telemetry) == {("LogisticRegression", "predict"): 1, ("fraud", "predict"): 1}
 
 
 def test_errors_pass_through_and_are_counted(telemetry: Telemetry) -> None:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 from mlobs.core import calls
 from mlobs.core.callers import Caller, Serving
 from mlobs.core.changed import ABSENT, Changed, Living, function_of, ours
-from mlobs.core.guard import Guarded
+from mlobs.core.guard import Guarded, name_of
 from mlobs.core.hooked import Hooked, Method, Suppressed, Switch
 from mlobs.core.inside import INSIDE
 from mlobs.core.model import Identity
@@ -25,7 +25,7 @@ from mlobs.core.registry import Registration
 from mlobs.core.reports import CallReport
 from mlobs.core.requests import Requests, Under
 from mlobs.core.task import Task
-from mlobs.errors import MlobsError
+from mlobs.errors import ConfigurationError, MlobsError
 from mlobs.integration import Named, Reading
 from mlobs.profile import Profile
 
@@ -150,6 +150,13 @@ class Patches:
             name = profile.model or (named.name if named else type(model).__name__)
             identity = Identity(name, *((version,) if version else ()))
             self._registry.add(model, Registration(identity, profile, found=True))
+        except ConfigurationError:
+            self._runtime.guard.tell(
+                f"beside {path}",
+                "mlobs does without the profile %s: what was loaded beside it is a %s, which cannot be followed. "
+                "Try: mlobs.register(…, name=…, reference=%r) for the model inside.",
+                beside, name_of(type(model)), str(beside),
+            )  # fmt: skip
         except MlobsError as error:
             self._runtime.guard.tell(f"beside {path}", "mlobs does without a profile: %s", error)
         except Exception as error:  # noqa: BLE001 - ours; the model is loaded all the same
