@@ -278,8 +278,11 @@ def test_schema_violations_are_told_once_and_the_rest_goes_on(
     assert telemetry.total("mlobs.feature.observations", model_name="n", feature="f0", role="input") == 10
 
 
-def test_a_million_rows_are_bounded_and_the_rest_is_counted() -> None:
-    """A batch beyond the ring is taken in evenly spaced rows; rows counted, rows left out counted, answer untouched."""
+def test_a_million_rows_are_bounded_and_the_rest_is_counted(caplog: pytest.LogCaptureFixture) -> None:
+    """A batch beyond the ring is taken in evenly spaced rows; rows counted, rows left out counted, answer untouched.
+
+    The log says that one call may be too large by itself.
+    """
     with capture(ring_bytes=2**20) as telemetry:
         batch = np.random.default_rng(3).normal(size=(1_000_000, 3))
         predict = mlobs.observe(model="m", reference=mlobs.Profile.build(batch[:10_000]))(lambda x: x[:, 0])
@@ -291,6 +294,7 @@ def test_a_million_rows_are_bounded_and_the_rest_is_counted() -> None:
         assert telemetry.total("mlobs.prediction.batch_size") == 1
         drift = mlobs.drift()["m"]
         assert {one.verdict for one in drift.values()} == {"stable"}
+    assert "in one input or answer larger than a quarter of settings.ring_bytes" in caplog.text
 
 
 def test_calls_are_never_dropped_where_data_is() -> None:

@@ -13,7 +13,8 @@ _logger = logging.getLogger("mlobs")
 
 # What a drop means for a reader of the log.
 _MEANINGS = {
-    "ring_full": "rows came faster than they could be folded; some were left out of the distributions",
+    "ring_full": "rows came faster than they could be folded, or in one input or answer larger than a quarter of "
+    "settings.ring_bytes; some were left out of the distributions",
     "sampled": "reading all large inputs and answers would take more of a core than settings.read_share; an even sample of the "
     "calls is in the distributions",
     "unreadable": "data of a kind mlobs does not read",
