@@ -10,8 +10,7 @@ import types
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, Final
 
-from mlobs.errors import UnreadableError
-from mlobs.integration import Integration, Named, Reading
+from mlobs.integration import Integration, Named, Reading, UnreadableError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence

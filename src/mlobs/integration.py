@@ -14,7 +14,9 @@ from pathlib import Path
 from types import CodeType, MappingProxyType
 from typing import Any, NamedTuple, Protocol
 
-__all__ = ["Answering", "Caller", "Hooks", "Integration", "Named", "Reading", "Report", "Served"]
+from mlobs.errors import UnreadableError
+
+__all__ = ["Answering", "Caller", "Hooks", "Integration", "Named", "Reading", "Report", "Served", "UnreadableError"]
 
 
 class Report(Protocol):
@@ -71,8 +73,8 @@ class Reading(NamedTuple):
         what the call is called; the method's name where not given.
     inputs
         the argument that holds the rows: its name, or a function of all the call's arguments, the instance among them.
-        By default the first after the instance. Absent or None: nothing is read. It may raise `mlobs.UnreadableError` for
-        rows that cannot be read.
+        By default the first after the instance. Absent or None: nothing is read. It may raise `UnreadableError` for rows
+        that cannot be read.
     first
         the first argument after the instance holds the rows, and ``inputs``, a function, is asked where there is none.
     answer
