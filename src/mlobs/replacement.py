@@ -25,7 +25,7 @@ def replacement(path: str | os.PathLike[str]) -> Iterator[IO[str]]:
     shown = Path(path)
     try:
         there = _there(shown)
-        if there is not None and (stat.S_ISFIFO(there.st_mode) or stat.S_ISCHR(there.st_mode)):
+        if there is not None and not stat.S_ISREG(there.st_mode):
             with shown.open("w", encoding="utf-8", newline="\n") as out:
                 yield out
         else:
@@ -36,15 +36,15 @@ def replacement(path: str | os.PathLike[str]) -> Iterator[IO[str]]:
 
 
 def _there(path: Path) -> os.stat_result | None:
-    """What is at `path`, if anything is. Raises OSError for what cannot be replaced, a folder or a disk."""
+    """What is at `path`, if anything is. Raises OSError for what takes no text: a folder, a disk, a socket."""
     try:
         found = path.stat()
     except FileNotFoundError:
         return None
     if stat.S_ISDIR(found.st_mode):
         raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
-    if stat.S_ISBLK(found.st_mode):
-        raise OSError(errno.EINVAL, "is no regular file")
+    if not any(fits(found.st_mode) for fits in (stat.S_ISREG, stat.S_ISFIFO, stat.S_ISCHR)):
+        raise OSError(errno.EINVAL, "is no file, pipe or character device")
     return found
 
 

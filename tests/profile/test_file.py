@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import socket
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -115,6 +116,16 @@ def test_a_device_is_written_into(profile: Profile, tmp_path: Path) -> None:
     profile.save(tmp_path / "null")
     assert (tmp_path / "null").is_char_device()
     assert Path(os.devnull).is_char_device()
+
+
+def test_a_socket_is_left_alone(profile: Profile, tmp_path: Path) -> None:
+    """What takes no text is refused, and stays."""
+    path = tmp_path / "socket"
+    with socket.socket(socket.AF_UNIX) as made:
+        made.bind(str(path))
+        with pytest.raises(OSError, match="is no file, pipe or character device"):
+            profile.save(path)
+    assert path.is_socket()
 
 
 @pytest.mark.parametrize("path", [".", "absent/x.json", "y" * 256])
