@@ -3,25 +3,24 @@
 from __future__ import annotations
 
 import inspect
-import math
 import os
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
-from numbers import Real
-from pathlib import Path
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from mlobs.core import again
 from mlobs.core.calls import wrap
 from mlobs.core.integrations import Integrations, Status
-from mlobs.core.locate import Inputs, locate
+from mlobs.core.locate import Inputs, locate, taken
 from mlobs.core.model import Identity
 from mlobs.core.registry import Registration, Registry
 from mlobs.core.requests import Requests
 from mlobs.core.runtime import Runtime
 from mlobs.core.settings import LONGEST, SpanPolicy, from_environment
-from mlobs.errors import ConfigurationError
+from mlobs.errors import ConfigurationError, quoted
 from mlobs.otel.names import CHAMPION, UNVERSIONED
 from mlobs.profile import Profile
+from mlobs.release.number import number
 from mlobs.release.store import open_store
 
 if TYPE_CHECKING:
@@ -84,9 +83,8 @@ def observe(
     """
     profile = _profile(reference)
     _texts("observe", model=model, version=version, variant=variant, operation=operation)
-    if isinstance(capture, str):
-        message = f"mlobs.observe(capture={capture!r}): expected several names, e.g. capture=[{capture!r}]."
-        raise ConfigurationError(message)
+    captured = _captured(capture)
+    named = taken(inputs)
 
     def decorate(function: F) -> F:
         if isinstance(function, (classmethod, staticmethod)):
@@ -108,8 +106,8 @@ def observe(
         )
         bound = runtime.model(identity, profile or (known.profile if known else None))
         monitor = runtime.monitor(bound, operation or _operation(function))
-        monitor.capture |= frozenset(capture)
-        return cast("F", wrap(function, monitor, runtime.tracing, locate(function, inputs)))
+        monitor.capture |= captured
+        return cast("F", wrap(function, monitor, runtime.tracing, locate(function, named)))
 
     return decorate
 
@@ -120,9 +118,12 @@ def register(
     """Give an object a name, a version and a reference, for whatever observes it later; returns the object.
 
     Integrations, and ``observe`` on one of its methods, take them from here. The object is not changed and not kept
-    alive. Raises ConfigurationError for an object that takes no weak reference, ProfileError for a reference that
-    cannot be read.
+    alive. Raises ConfigurationError for a name that is none and for an object that takes no weak reference,
+    ProfileError for a reference that cannot be read.
     """
+    if name is None:
+        message = "mlobs.register(name=None): expected a text that is not empty. Try: name='churn'."
+        raise ConfigurationError(message)
     _texts("register", name=name, version=version, variant=variant)
     identity = Identity(name, version or UNVERSIONED, variant or CHAMPION)
     registry.add(model, Registration(identity, _profile(reference)))
@@ -217,16 +218,8 @@ def configure(
     ``join_store`` on Redis without its package.
     """
     given = {key: value for key, value in locals().items() if value is not None}
-    if isinstance(ticket_keys, str):
-        given["ticket_keys"] = [ticket_keys]
-    elif ticket_keys is not None and not isinstance(ticket_keys, Iterable):  # the value is not told: it may be a key
-        message = (
-            f"mlobs.configure(ticket_keys=…): expected a key or several, and this is a {type(ticket_keys).__name__}."
-        )
-        raise ConfigurationError(message)
-    for key in ("windows", "duration_bounds", "ticket_keys"):
-        if isinstance(given.get(key), Iterable):
-            given[key] = tuple(given[key])
+    if ticket_keys is not None:
+        given["ticket_keys"] = _keys(ticket_keys)
     settings = from_environment().changed(**given)
     if join_store is not None:  # this connects nowhere, and refuses what is no place
         open_store(settings.join_store, ttl=settings.join_ttl, entries=settings.join_entries)
@@ -256,10 +249,8 @@ def drift(*, window: float | None = None) -> dict[str, dict[str, Drift]]:
     like an input is ``output:<name>``. ``window`` is one of the configured lengths in seconds; None is everything
     since the start. Raises ConfigurationError for a window that is not configured.
     """
-    if window is not None and window not in runtime.settings.windows:
-        shown = ", ".join(f"{span:g}" for span in runtime.settings.windows)
-        message = f"mlobs.drift(window={window!r}): configured are {shown}. Add it: mlobs.configure(windows=[…])."
-        raise ConfigurationError(message)
+    if window is not None:
+        window = _length(window)
     runtime.folder.fold()
     found: dict[str, dict[str, Drift]] = {}
     with runtime.counting:
@@ -274,9 +265,18 @@ def drift(*, window: float | None = None) -> dict[str, dict[str, Drift]]:
     return found
 
 
+def _keys(given: Any) -> tuple[Any, ...]:  # noqa: ANN401 - whatever somebody hands over
+    """One key or several; what else it is, is not told: it may be a key."""
+    try:
+        return (given,) if isinstance(given, (str, bytes)) else tuple(given)
+    except Exception as error:
+        message = f"mlobs.configure(ticket_keys=…): expected a key or several, and this is a {type(given).__name__}."
+        raise ConfigurationError(message) from error
+
+
 def _application(verb: str, app: F) -> F:
     if not callable(app):
-        message = f"mlobs.{verb}({app!r}): expected an application, and this is a {type(app).__name__}."
+        message = f"mlobs.{verb}({quoted(app)}): expected an application, and this is a {type(app).__name__}."
         raise ConfigurationError(message)
     return app
 
@@ -285,18 +285,43 @@ def _seconds(verb: str, timeout: float | None) -> float:
     """How long a verb may wait; a time that is over is none."""
     if timeout is None:
         return runtime.settings.flush_timeout
-    if not isinstance(timeout, Real) or math.isnan(timeout):
-        message = (
-            f"mlobs.{verb}(timeout={timeout!r}): expected a number of seconds, or None for the setting flush_timeout."
-        )
-        raise ConfigurationError(message)
-    return max(0.0, min(float(timeout), LONGEST))
+    try:
+        return max(0.0, min(number(timeout), LONGEST))
+    except ValueError as error:
+        message = f"mlobs.{verb}(timeout={quoted(timeout)}): expected a number of seconds, or None for the setting flush_timeout."
+        raise ConfigurationError(message) from error
+
+
+def _length(window: object) -> float:
+    """The configured window that is meant."""
+    known = runtime.settings.windows
+    with suppress(ValueError):
+        seconds = number(window)
+        if seconds in known:
+            return seconds
+    listed = ", ".join(f"{span:g}" for span in known)
+    message = f"mlobs.drift(window={quoted(window)}): configured are {listed}. Add it: mlobs.configure(windows=[…])."
+    raise ConfigurationError(message)
+
+
+def _captured(names: Any) -> frozenset[str]:  # noqa: ANN401 - whatever somebody hands over
+    try:
+        found = None if isinstance(names, str) else frozenset(names)
+    except Exception:  # noqa: BLE001 - no list, or one of what has no hash
+        found = None
+    if found is not None and all(isinstance(name, str) for name in found):
+        return found
+    given = f"capture={names!r})" if isinstance(names, str) else f"capture=…) is a {type(names).__name__}"
+    message = (
+        f"mlobs.observe({given}: expected several names, e.g. capture={[names] if isinstance(names, str) else ['age']}."
+    )
+    raise ConfigurationError(message)
 
 
 def _texts(verb: str, **given: str | None) -> None:
     for name, value in given.items():
         if value is not None and (not isinstance(value, str) or not value):
-            message = f"mlobs.{verb}({name}={value!r}): expected a text that is not empty."
+            message = f"mlobs.{verb}({name}={quoted(value)}): expected a text that is not empty."
             raise ConfigurationError(message)
 
 
@@ -304,7 +329,7 @@ def _profile(reference: Reference) -> Profile | None:
     if reference is None or isinstance(reference, Profile):
         return reference
     if isinstance(reference, (str, os.PathLike)):
-        return Profile.load(Path(reference))
+        return Profile.load(reference)
     message = (
         f"reference=… is a {type(reference).__name__}: expected a mlobs.Profile or the path of one that was saved. "
         "Build one: mlobs.Profile.build(training_data).save('reference.json')."

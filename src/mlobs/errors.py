@@ -13,6 +13,12 @@ A message names the thing, the reason and the cure. Inside an observed call mlob
 
 from __future__ import annotations
 
+import reprlib
+from typing import Final
+
+_SHORT: Final = reprlib.Repr()
+_SHORT.maxstring = _SHORT.maxother = 200
+
 
 class MlobsError(Exception):
     """The root of everything mlobs raises."""
@@ -41,3 +47,11 @@ class UnreadableError(MlobsError, TypeError):
 
 class MissingDependencyError(MlobsError, ImportError):
     """An optional package that is not installed; the message says which extra brings it."""
+
+
+def quoted(value: object) -> str:
+    """As much of a value as a message has room for; what cannot be written, by its class."""
+    try:
+        return _SHORT.repr(value)
+    except Exception:  # noqa: BLE001 - a whole number too long to be written, somebody's own __repr__
+        return f"<{type(value).__name__}>"

@@ -358,20 +358,42 @@ def test_a_model_that_is_off_leaves_nothing(telemetry: Telemetry) -> None:
 def test_what_is_handed_over_by_mistake_is_not_shown() -> None:
     """A frame in the place of a profile or of a function does not get its rows into a log."""
     frame: Any = {"name": ["Jane Roe"]}
-    for mistake in (lambda: mlobs.observe(reference=frame), lambda: mlobs.observe(model="m")(frame)):
-        with pytest.raises(mlobs.ConfigurationError, match="is a dict") as told:
+    for mistake in (
+        lambda: mlobs.observe(reference=frame),
+        lambda: mlobs.observe(model="m")(frame),
+        lambda: mlobs.observe(inputs=[frame]),
+        lambda: mlobs.observe(capture=[frame]),
+    ):
+        with pytest.raises(mlobs.ConfigurationError, match=r"is a (dict|list)") as told:
             mistake()
         assert "Jane" not in str(told.value)
 
 
 @pytest.mark.parametrize(
     "arguments",
-    [{"model": ""}, {"model": 3}, {"capture": "age"}, {"reference": 3}, {"inputs": "nothing"}],
+    [
+        {"model": ""},
+        {"model": 3},
+        {"capture": "age"},
+        {"capture": 5},
+        {"capture": [["age"]]},
+        {"reference": 3},
+        {"inputs": "nothing"},
+        {"inputs": 5},
+        {"inputs": [1]},
+        {"inputs": []},
+    ],
 )
 def test_wrong_arguments_are_told_at_once(telemetry: Telemetry, arguments: dict[str, Any]) -> None:
     """A mistake in observe() is an error where it is made."""
     with pytest.raises(mlobs.ConfigurationError, match=next(iter(arguments))):
         mlobs.observe(**arguments)(lambda x: x)
+
+
+def test_a_model_without_a_name_is_not_registered() -> None:
+    """Its calls would be counted under no name."""
+    with pytest.raises(mlobs.ConfigurationError, match=r"register\(name=None\): expected a text.* Try: "):
+        mlobs.register(type("Model", (), {})(), name=None)  # type: ignore[arg-type]
 
 
 def test_a_class_is_refused_with_the_cure(telemetry: Telemetry) -> None:

@@ -390,8 +390,9 @@ def test_the_window_forgets_and_the_total_does_not() -> None:
         assert mlobs.drift()["m"]["f0"].count == 30 * 200 + 2000
         verdicts = telemetry.numbers("mlobs.drift.significant", feature="f0")
         assert {dict(pairs)["window"]: value for pairs, value in verdicts.items()} == {"1m": 0, "10m": 2}
-    with capture(), pytest.raises(mlobs.ConfigurationError, match="windows"):
-        mlobs.drift(window=61.0)
+    for window in (61.0, np.array([60.0, 600.0]), "1m"):
+        with capture(), pytest.raises(mlobs.ConfigurationError, match="windows"):
+            mlobs.drift(window=window)  # type: ignore[arg-type]
 
 
 MATRIX_ROWS = TRAINING[NUMBERS].to_numpy()[:2000]

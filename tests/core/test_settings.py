@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import logging
+from decimal import Decimal
+from fractions import Fraction
 from typing import Any
 
+import numpy as np
 import pytest
 
 import mlobs
 from mlobs.core import window
 from mlobs.core.guard import Guard
-from mlobs.core.settings import from_environment
+from mlobs.core.settings import LONGEST, Settings, from_environment
 from mlobs.testing import capture
 
 
@@ -50,6 +54,25 @@ from mlobs.testing import capture
         {"service_name": 5},
         {"metric_exporter": object()},
         {"tracer_provider": object()},
+        {"cpu_price": True},
+        {"cpu_price": Decimal("nan")},
+        {"cpu_price": Decimal("sNaN")},
+        {"gpu_price": 1e308},
+        {"span_ratio": np.array([0.1, 0.2])},
+        {"export_interval": np.array([1.0, 2.0])},
+        {"flush_timeout": dt.timedelta(seconds=3)},
+        {"fold_interval": np.timedelta64(1, "s")},
+        {"spans": np.array(["auto", "never"])},
+        {"ring_calls": 10.5},
+        {"max_models": float("inf")},
+        {"join_entries": True},
+        {"windows": b"x"},
+        {"windows": np.array(60.0)},
+        {"windows": (Decimal("nan"),)},
+        {"windows": (60, 60)},
+        {"windows": (1234567.0, 1234567.5)},
+        {"windows": (float("inf"),)},
+        {"duration_bounds": np.array(1.0)},
     ],
 )
 def test_a_wrong_setting_is_told_with_its_name(wrong: dict[str, Any]) -> None:
@@ -61,6 +84,41 @@ def test_a_wrong_setting_is_told_with_its_name(wrong: dict[str, Any]) -> None:
     assert "expected" in str(error.value)
 
 
+@pytest.mark.parametrize("kind", [Decimal, Fraction, np.float32, np.float64, np.longdouble])
+def test_numbers_of_any_kind_are_made_plain(kind: Any) -> None:
+    """A price or a time that adds up with no float would end the thread that adds."""
+    times = {"export_interval": kind(1.5), "windows": [kind(0.5), kind(60)], "join_ttl": kind(2)}
+    settings = Settings(cpu_price=kind(0.25), max_features=kind(7), **times)
+    assert (settings.cpu_price, settings.export_interval, settings.windows) == (0.25, 1.5, (0.5, 60.0))
+    assert {type(settings.cpu_price), type(settings.join_ttl), *map(type, settings.windows)} == {float}
+    assert (settings.max_features, type(settings.max_features)) == (7, int)
+
+
+def test_no_number_is_too_large_for_those_who_wait() -> None:
+    """Times are no longer than a thread can wait, counts no more than floats count."""
+    settings = Settings(export_interval=10**400, ticket_ttl=float("inf"), join_entries=10**400)
+    assert settings.export_interval == settings.ticket_ttl == LONGEST
+    assert settings.join_entries == 2**53
+
+
+def test_a_value_without_words_is_told_by_its_class() -> None:
+    """An error is told, whatever the value raises when it is compared or written."""
+
+    class Mute:
+        def __eq__(self, other: object) -> bool:
+            raise RuntimeError
+
+        def __hash__(self) -> int:
+            raise RuntimeError
+
+        def __repr__(self) -> str:
+            raise RuntimeError
+
+    for name in ("spans", "slow", "windows", "endpoint", "join_store"):
+        with pytest.raises(mlobs.ConfigurationError, match="Mute"):
+            mlobs.configure(**{name: Mute()})  # type: ignore[arg-type]
+
+
 @pytest.mark.parametrize("verb", [mlobs.flush, mlobs.shutdown])
 @pytest.mark.parametrize("timeout", ["2", float("nan"), [1]])
 def test_a_wrong_time_is_told(verb: Any, timeout: Any) -> None:
@@ -70,11 +128,18 @@ def test_a_wrong_time_is_told(verb: Any, timeout: Any) -> None:
     assert repr(timeout) in str(error.value)
 
 
-def test_a_wrong_key_is_not_told() -> None:
+def test_a_time_without_end() -> None:
+    """A number that no float can hold is as long as it takes."""
+    with capture():
+        assert mlobs.flush(timeout=10**400)
+
+
+@pytest.mark.parametrize(("keys", "kind"), [(12345, "int"), (np.array(12345), "ndarray")])
+def test_a_wrong_key_is_not_told(keys: Any, kind: str) -> None:
     """Of what stands where keys belong only the type is said."""
     with pytest.raises(mlobs.ConfigurationError, match="ticket_keys") as error:
-        mlobs.configure(ticket_keys=12345)  # type: ignore[arg-type]
-    assert "int" in str(error.value)
+        mlobs.configure(ticket_keys=keys)
+    assert kind in str(error.value)
     assert "12345" not in str(error.value)
 
 

@@ -52,6 +52,8 @@ def test_a_name_that_nobody_knows_is_refused() -> None:
         mlobs.instrument("sklaern")
     with pytest.raises(mlobs.ConfigurationError, match="uninstrument"):
         mlobs.uninstrument("sklaern")
+    with pytest.raises(mlobs.ConfigurationError, match=r"instrument\(\['sklearn'\]\): expected names.*Try: "):
+        mlobs.instrument(["sklearn"])  # type: ignore[arg-type]
     mlobs.uninstrument()  # with nothing on
     mlobs.uninstrument("sklearn")
 

@@ -68,6 +68,7 @@ class Unspeakable:
         ({"costs": {(1, 2): 5}, "task": "binary"}, "costs"),
         ({"costs": {("a", "c"): 5}, "classes": ["a", "b"], "positive": "b"}, "costs"),
         ({"costs": {(1, 0): 5}, "task": "regression"}, "costs"),
+        ({"costs": np.array([1.0, 2.0]), "task": "regression"}, "costs"),
         ({"calibration": ([0.5, 4.0], [True, False])}, "calibration"),
         ({"calibration": ([0.5, math.nan], [True, False])}, "calibration"),
         ({"calibration": (["x", "y"], [True, False])}, "calibration"),

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from mlobs.core import reloaded
 from mlobs.core.changed import stands_in
 from mlobs.core.patching import Patches
-from mlobs.errors import ConfigurationError, MissingDependencyError
+from mlobs.errors import ConfigurationError, MissingDependencyError, quoted
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -158,9 +158,12 @@ class Integrations:
 
 def _known(wanted: tuple[str, ...], found: dict[str, metadata.EntryPoint] | set[str], verb: str) -> None:
     for name in wanted:
+        if not isinstance(name, str):
+            hint = f"mlobs.{verb}('sklearn', 'xgboost')"
+            raise ConfigurationError(f"mlobs.{verb}({quoted(name)}): expected names, each an argument. Try: {hint}.")
         if name not in found:
             known = ", ".join(sorted(found)) or "none"
-            raise ConfigurationError(f"mlobs.{verb}({name!r}): there is no such integration, only {known}.")
+            raise ConfigurationError(f"mlobs.{verb}({quoted(name)}): there is no such integration, only {known}.")
 
 
 def _installed(integration: Integration) -> None:

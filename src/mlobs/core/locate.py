@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from typing import Any, Final, NamedTuple
 
 from mlobs.errors import ConfigurationError
@@ -36,6 +37,21 @@ class Absent:
 
 ABSENT: Final = Absent()
 _SELF: Final = ("self", "cls")
+
+
+def taken(inputs: Inputs) -> Inputs:
+    """The inputs as `locate` takes them. Raises ConfigurationError for what names no argument and is no function."""
+    if inputs is None or isinstance(inputs, str) or callable(inputs):
+        return inputs
+    with suppress(Exception):  # what cannot be read is no list
+        names = list(inputs)
+        if names and all(isinstance(name, str) for name in names):
+            return names
+    message = (
+        f"mlobs.observe(inputs=…) is a {type(inputs).__name__}: expected an argument's name, several in a list, or a "
+        "function of the call's arguments. Try: inputs='rows'."
+    )
+    raise ConfigurationError(message)
 
 
 def locate(function: Callable[..., Any], inputs: Inputs, *, position: int | None = None) -> Where:

@@ -8,9 +8,12 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Final, Literal, get_args
 
-from mlobs.errors import ConfigurationError
+from mlobs.core import window
+from mlobs.errors import ConfigurationError, quoted
+from mlobs.otel.secrets import shown
 from mlobs.otel.told import tell
-from mlobs.release.objective import is_currency
+from mlobs.release.number import number, whole
+from mlobs.release.objective import LARGEST, is_currency
 
 if TYPE_CHECKING:
     from opentelemetry.sdk.metrics.export import MetricExporter
@@ -28,17 +31,53 @@ ROWS_BOUNDS: Final = (1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0, 1024.0
 
 # seconds; longer than any process lives, and several times of it are a time that a thread can wait
 LONGEST: Final = threading.TIMEOUT_MAX / 8
-_SPANS_OF_TIME: Final = ("export_interval", "export_timeout", "flush_timeout", "fold_interval", "slow")
+_MOST: Final = 2**53  # of anything that is counted
 
 
-def _increasing(bounds: Any) -> bool:  # noqa: ANN401 - whatever somebody hands over
+def _time(value: object) -> float:
+    return min(number(value), LONGEST)
+
+
+def _count(value: object) -> int:
+    return min(whole(value), _MOST)
+
+
+def _numbers(values: Any) -> tuple[float, ...]:  # noqa: ANN401 - whatever somebody hands over
+    if isinstance(values, (str, bytes, bytearray, Mapping)):
+        raise TypeError("no numbers")
+    return tuple(map(number, values))
+
+
+# what makes a number, of whatever kind it was given, one that all later arithmetic is sure of
+_PLAIN: Final[Mapping[str, Callable[[Any], Any]]] = {
+    **dict.fromkeys(
+        ("export_interval", "export_timeout", "flush_timeout", "fold_interval", "ticket_ttl", "join_ttl"), _time
+    ),
+    "slow": lambda value: None if value is None else _time(value),
+    **dict.fromkeys(("span_ratio", "read_share", "cpu_price", "gpu_price"), number),
+    **dict.fromkeys(
+        ("max_features", "max_models", "ring_calls", "ring_bytes", "outcome_memory", "join_entries"), _count
+    ),
+    **dict.fromkeys(("windows", "duration_bounds"), _numbers),
+}
+_PLACES: Final = ("endpoint", "join_store")  # may have a password in them
+
+
+def _increasing(bounds: tuple[float, ...]) -> bool:
     return bool(bounds) and list(bounds) == sorted(set(bounds)) and 0 < bounds[0] < bounds[-1] < float("inf")
+
+
+def _apart(windows: tuple[float, ...]) -> bool:
+    """Whether these are lengths, and their names tell them apart: two of one name would be one series twice."""
+    lengths = all(0 < seconds <= LONGEST for seconds in windows)
+    return bool(windows) and lengths and len({window.name(seconds) for seconds in windows}) == len(windows)
 
 
 _Rule = tuple[Callable[[Any], bool], str]
 _POSITIVE: Final[_Rule] = (lambda value: value > 0, "a positive number")
+_SOME: Final[_Rule] = (lambda value: value > 0, "a positive whole number")
 _PRICE: Final[_Rule] = (
-    lambda value: 0 <= value < float("inf"),
+    lambda value: 0 <= value < LARGEST,
     "the price of an hour, 0 or a positive, finite number",
 )
 _FLAG: Final[_Rule] = (lambda value: isinstance(value, bool), "True or False")
@@ -53,10 +92,7 @@ _RULES: Final[Mapping[str, _Rule]] = {
     "resource_attributes": (lambda value: isinstance(value, Mapping), "names and values, e.g. {'team': 'ml'}"),
     "metric_exporter": (lambda value: value is None or callable(value.export), "a MetricExporter of OpenTelemetry"),
     "tracer_provider": (lambda value: value is None or callable(value.get_tracer), "a TracerProvider of OpenTelemetry"),
-    "windows": (
-        lambda value: bool(value) and all(seconds > 0 for seconds in value),
-        "one or more positive numbers of seconds, e.g. (3600.0,)",
-    ),
+    "windows": (_apart, "one or more different, positive, finite numbers of seconds, e.g. (3600.0,)"),
     "spans": (lambda value: value in get_args(SpanPolicy), "'auto', 'always' or 'never'"),
     "span_ratio": (lambda value: 0 <= value <= 1, "a share from 0 to 1"),
     "duration_bounds": (_increasing, "two or more increasing, positive, finite numbers of seconds"),
@@ -69,14 +105,14 @@ _RULES: Final[Mapping[str, _Rule]] = {
     "export_timeout": _POSITIVE,
     "flush_timeout": _POSITIVE,
     "fold_interval": _POSITIVE,
-    "max_features": _POSITIVE,
-    "max_models": _POSITIVE,
-    "ring_calls": _POSITIVE,
-    "ring_bytes": _POSITIVE,
+    "max_features": _SOME,
+    "max_models": _SOME,
+    "ring_calls": _SOME,
+    "ring_bytes": _SOME,
     "ticket_ttl": _POSITIVE,
-    "outcome_memory": _POSITIVE,
+    "outcome_memory": _SOME,
     "join_ttl": _POSITIVE,
-    "join_entries": _POSITIVE,
+    "join_entries": _SOME,
     "cpu_price": _PRICE,
     "gpu_price": _PRICE,
     "currency": (is_currency, "three capital letters as ISO 4217 has them, e.g. 'EUR'"),
@@ -131,19 +167,22 @@ class Settings:
     environ: Mapping[str, str] = field(default_factory=dict, repr=False)
 
     def __post_init__(self) -> None:
-        """Raises ConfigurationError for a value that cannot hold; `inf` and the like are times that no clock can tell."""
+        """Raises ConfigurationError for a value that cannot hold.
+
+        Numbers become floats or whole numbers, and `inf` and other times that no clock can tell the longest one.
+        """
         for name, (holds, expected) in _RULES.items():
-            value = getattr(self, name)
+            given = getattr(self, name)
             try:
+                value = _PLAIN[name](given) if name in _PLAIN else given
                 good = holds(value)
-            except (TypeError, ValueError, AttributeError):  # of a kind that cannot even be compared
+            except Exception:  # noqa: BLE001 - whatever somebody's class raises when it is compared
                 good = False
             if not good:
-                message = f"mlobs.configure({name}={value!r}): expected {expected}."
+                told = quoted(shown(given) if name in _PLACES and isinstance(given, str) else given)
+                message = f"mlobs.configure({name}={told}): expected {expected}."
                 raise ConfigurationError(message)
-        for name in _SPANS_OF_TIME:
-            if getattr(self, name) is not None:
-                object.__setattr__(self, name, min(getattr(self, name), LONGEST))
+            object.__setattr__(self, name, value)
 
     @property
     def tickets(self) -> bool:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import math
-import reprlib
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, NoReturn
 
 import numpy as np
 
-from mlobs.errors import ConfigurationError
+from mlobs.errors import ConfigurationError, quoted
 from mlobs.release.label import class_name
+from mlobs.release.number import number
 from mlobs.release.packing import Label, plain
 from mlobs.sketch import scores
 
@@ -86,7 +86,7 @@ class Objective(NamedTuple):
         task = task or _told(names, positive)
         one, other = _sides(positive, names, task)
         allowed = names or ((one, other) if task == "binary" else ())
-        if task == "regression" and costs:
+        if task == "regression" and isinstance(costs, Mapping) and costs:
             _refuse(
                 "costs", costs, "none for a regression, which has no pairs of classes", "mlobs.business(…, value=…)"
             )
@@ -122,14 +122,11 @@ def is_currency(currency: object) -> TypeGuard[str]:
 
 def _number(value: object) -> float | None:
     """A number of any kind as a float; None for truth values, NaN, infinite and other things."""
-    known = plain(value)
-    if type(known) is not int and type(known) is not float:
-        return None
     try:
-        number = float(known)
-    except OverflowError:
+        found = number(value)
+    except ValueError:
         return None
-    return number if math.isfinite(number) else None
+    return found if math.isfinite(found) else None
 
 
 def _classes(classes: Sequence[Label] | NDArray[Any] | None, task: str | None) -> tuple[Label, ...]:
@@ -186,10 +183,10 @@ def _worth(costs: Mapping[Any, float], allowed: tuple[str, ...]) -> dict[tuple[s
     worth: dict[tuple[str, str], float] = {}
     for pair, money in costs.items():
         if not isinstance(pair, tuple) or len(pair) != 2:
-            _refuse("costs", costs, f"money by (predicted, actual), not by {_shown(pair)}", hint)
+            _refuse("costs", costs, f"money by (predicted, actual), not by {quoted(pair)}", hint)
         amount = _number(money)
         if amount is None or abs(amount) >= LARGEST:
-            _refuse("costs", costs, f"a finite amount of money for {_shown(pair)}", hint)
+            _refuse("costs", costs, f"a finite amount of money for {quoted(pair)}", hint)
         key = (_name("costs", pair[0]), _name("costs", pair[1]))
         strange = [name for name in key if allowed and name not in allowed]
         if strange:
@@ -197,7 +194,7 @@ def _worth(costs: Mapping[Any, float], allowed: tuple[str, ...]) -> dict[tuple[s
                 "costs", costs, f"classes among {', '.join(allowed)}, not {strange[0]}", "classes=[…] with all of them"
             )
         if key in worth:
-            _refuse("costs", costs, f"one amount for {_shown(pair)}, whose classes occur twice", hint)
+            _refuse("costs", costs, f"one amount for {quoted(pair)}, whose classes occur twice", hint)
         worth[key] = amount
     return worth
 
@@ -221,7 +218,7 @@ def _rates(calibration: tuple[Any, Any] | None, positive: str, allowed: tuple[st
     names = [class_name(label) for label in told]
     strange = {*names} - {*allowed} if allowed else set()
     if strange:
-        said = f"labels among {', '.join(allowed)}, not {_shown(min(strange))}"
+        said = f"labels among {', '.join(allowed)}, not {quoted(min(strange))}"
         _refuse("calibration", type(calibration), said, "classes=[…] with both of them")
     truth = np.array([name == positive for name in names], bool)
     if truth.all() or not truth.any():
@@ -233,12 +230,4 @@ def _rates(calibration: tuple[Any, Any] | None, positive: str, allowed: tuple[st
 
 
 def _refuse(name: str, value: object, expected: str, hint: str) -> NoReturn:
-    raise ConfigurationError(f"mlobs.objective({name}={_shown(value)}): expected {expected}. Try: {hint}.")
-
-
-def _shown(value: object) -> str:
-    """As much of a value as a message has room for."""
-    try:
-        return reprlib.repr(value)
-    except Exception:  # noqa: BLE001 - a whole number too long to be written, somebody's own __repr__
-        return f"<{type(value).__name__}>"
+    raise ConfigurationError(f"mlobs.objective({name}={quoted(value)}): expected {expected}. Try: {hint}.")
