@@ -250,6 +250,20 @@ def test_no_file(tmp_path: Path) -> None:
         Profile.load(tmp_path)
 
 
+@pytest.mark.parametrize("path", [5, "a\0b", "\ud800", None, b"x"])
+def test_no_path(path: Any) -> None:
+    """What no file can be called is a ProfileError, too."""
+    with pytest.raises(ProfileError, match=r"path of a profile.* Build it again"):
+        Profile.load(path)
+
+
+@pytest.mark.parametrize("text", [None, b"{}", {}])
+def test_no_text_at_all(text: Any) -> None:
+    """Only a text is read."""
+    with pytest.raises(ProfileError, match=r"expected the text"):
+        Profile.from_json(text)
+
+
 def test_an_edit_can_be_kept(profile: Profile) -> None:
     """Without its id a changed file is taken as it is."""
     text = profile.to_json().replace('"red"', '"rot"').replace(f'  "id": "{profile.id}",\n', "")

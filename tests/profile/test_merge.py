@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import pickle
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -144,6 +145,15 @@ def test_what_cannot_be_merged(other: Any, message: str) -> None:
     """Other columns, kinds or edges are a ProfileError with the cure."""
     with pytest.raises(ProfileError, match=message):
         Profile.build({"x": [1.0, 2.0]}).merge(Profile.build(other))
+
+
+def test_counts_that_no_number_holds_are_not_merged() -> None:
+    """They add up to 2**63 - 1 at most."""
+    built = Profile.build({"x": [1.0, 2.0]})
+    [x] = built.inputs
+    most = replace(built, inputs=(replace(x, counts=np.array([2**63 - 1, *[0] * (len(x.counts) - 1)])),))
+    with pytest.raises(ProfileError, match=r"counts of 'x' are together more.* Merge fewer"):
+        most.merge(built)
 
 
 def test_like_settles_everything() -> None:

@@ -9,7 +9,7 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, NoReturn
 
-from mlobs.errors import ProfileError
+from mlobs.errors import ProfileError, quoted
 from mlobs.profile.build import MOST
 from mlobs.profile.feature import LARGEST, Feature, make_cuts
 from mlobs.replacement import replacement
@@ -52,6 +52,8 @@ def dump(content: Content) -> str:
 
 def parse(text: str, where: str) -> Content:
     """The content of a file's text; `where` names it in the ProfileError about a bad one."""
+    if not isinstance(text, str):
+        raise ProfileError(f"{where} is a {type(text).__name__}: expected the text that to_json() gives. {CURE}")
     try:
         # an editor may have put a byte order mark before it
         document = json.loads(text[1:] if text[:1] == "\ufeff" else text, parse_constant=_refuse)
@@ -88,12 +90,16 @@ def write(path: str | os.PathLike[str], text: str) -> None:
 
 def read(path: str | os.PathLike[str]) -> str:
     """The text of a file. Raises ProfileError where there is none."""
+    if not isinstance(path, (str, os.PathLike)):
+        raise ProfileError(f"a {type(path).__name__} is no path of a profile: expected a text or a Path. {CURE}")
     try:
         return Path(path).read_text(encoding="utf-8")
     except OSError as error:
         raise ProfileError(f"the profile {os.fspath(path)} cannot be read: {error.strerror}. {CURE}") from error
     except UnicodeDecodeError as error:
         raise ProfileError(f"the profile {os.fspath(path)} is damaged, or none: it is no text. {CURE}") from error
+    except (ValueError, TypeError) as error:  # a null character, half of a surrogate pair, a path of bytes
+        raise ProfileError(f"{quoted(os.fspath(path))} cannot be the path of a profile. {CURE}") from error
 
 
 def _document(content: Content) -> dict[str, Any]:

@@ -13,7 +13,7 @@ import numpy as np
 from mlobs.errors import ProfileError
 from mlobs.profile import file
 from mlobs.profile.build import build
-from mlobs.profile.feature import Feature, make_cuts
+from mlobs.profile.feature import LARGEST, Feature, make_cuts
 from mlobs.sketch import Categories, Cuts
 
 if TYPE_CHECKING:
@@ -160,6 +160,11 @@ def _merge(mine: Feature, theirs: Feature) -> Feature:
         raise ProfileError(
             f"profiles with other bins of {mine.name!r} cannot be merged: {mine!r} and {theirs!r}. "
             "Build the second with like=the first."
+        )
+    if mine.samples + theirs.samples > LARGEST:
+        raise ProfileError(
+            f"profiles cannot be merged whose counts of {mine.name!r} are together more than {LARGEST}: "
+            f"{mine.samples} and {theirs.samples}. Merge fewer of them."
         )
     joined = mine.partition
     if isinstance(one, Cuts) and isinstance(other, Cuts):
