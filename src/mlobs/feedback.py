@@ -15,9 +15,11 @@ from mlobs.core.ended import last
 from mlobs.core.inside import INSIDE, Variant, counts
 from mlobs.core.model import Identity
 from mlobs.core.monitor import Monitor
+from mlobs.core.settings import LONGEST
 from mlobs.core.tickets import Given
-from mlobs.errors import ConfigurationError
+from mlobs.errors import ConfigurationError, quoted
 from mlobs.otel import names
+from mlobs.release.number import number
 from mlobs.release.packing import plain
 
 if TYPE_CHECKING:
@@ -201,7 +203,7 @@ def variant(name: Any) -> Iterator[None]:  # noqa: ANN401 - a text, or what a fl
 def gpu_time(seconds: float) -> None:
     """Say how long the observed call that runs here kept a GPU busy, as CUDA events or a server's statistics tell.
 
-    Never raises; a time that is none is counted.
+    Never raises; a time that is none, a text or longer than any process lives, is counted as left out.
     """
     within = INSIDE.get()
     handed = last()
@@ -211,10 +213,10 @@ def gpu_time(seconds: float) -> None:
         runtime.guard.drop("gpu_time")
         return
     try:
-        taken = float(seconds)
-    except Exception:  # noqa: BLE001 - no number
-        taken = math.nan
-    if not 0 <= taken < math.inf:
+        taken = number(seconds)
+    except ValueError:
+        taken = -1.0
+    if not 0 <= taken <= LONGEST:
         runtime.guard.drop("gpu_time")
         return
     monitor.ring.gpu.append(taken)
@@ -248,7 +250,7 @@ def _variant(name: Any) -> Variant:  # noqa: ANN401 - likewise
     chosen = getattr(name, "variant", None) or getattr(name, "value", None)
     if not isinstance(key, str) or not isinstance(chosen, str) or not chosen:
         raise ConfigurationError(
-            f"mlobs.variant({name!r}): expected a text that is not empty, or the details of an OpenFeature flag whose "
+            f"mlobs.variant({quoted(name)}): expected a text that is not empty, or the details of an OpenFeature flag whose "
             "variant or value is one. Try: with mlobs.variant('challenger')."
         )
     reason = getattr(name, "reason", None)
@@ -266,8 +268,10 @@ def _moment(name: str, given: Moment) -> float | None:
             return given.timestamp()
         except (ValueError, OverflowError, OSError):  # too near the ends of time for a time zone
             return given.replace(tzinfo=timezone.utc).timestamp()
-    if isinstance(given, (int, float)) and not isinstance(given, bool) and math.isfinite(given):
-        return float(given)
+    with suppress(ValueError):
+        seconds = number(given)
+        if math.isfinite(seconds):
+            return seconds
     raise ConfigurationError(
-        f"mlobs.quality({name}={given!r}): expected seconds since the epoch or a datetime. Try: time.time() - 86400."
+        f"mlobs.quality({name}={quoted(given)}): expected seconds since the epoch or a datetime. Try: time.time() - 86400."
     )

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import secrets
 import subprocess
 import sys
 import threading
 import weakref
 from collections.abc import Iterator
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -439,6 +441,29 @@ def test_time_and_cost_of_models_stay_below_the_process(sealed: Telemetry) -> No
     assert sealed.total("mlobs.prediction.gpu.time", model_name="a") == 150
     assert sealed.total("mlobs.prediction.cost", hardware="gpu", currency="EUR") == 600
     assert sealed.total("mlobs.prediction.cost", hardware="cpu") == pytest.approx(cpu)
+
+
+@pytest.mark.parametrize("seconds", [1e308, "3", True, math.nan, -1.0])
+def test_gpu_time_that_cannot_be_is_counted(sealed: Telemetry, seconds: Any) -> None:
+    """A text, or a time longer than any process lives: the sum stays a number."""
+
+    def work(row: list[float]) -> float:
+        mlobs.gpu_time(seconds)
+        mlobs.gpu_time(Decimal("0.5"))  # type: ignore[arg-type]
+        return 0.5
+
+    predict = mlobs.observe(model="m")(work)
+    for _ in range(10):
+        predict([1.0])
+    assert sealed.total("mlobs.prediction.gpu.time") == 5
+    assert dropped(sealed, "gpu_time") == 10
+
+
+@pytest.mark.parametrize("moment", [10**400, math.nan, "yesterday", True])
+def test_a_time_that_is_none_is_told(moment: Any) -> None:
+    """Seconds are finite numbers."""
+    with pytest.raises(mlobs.ConfigurationError, match=r"quality\(since=.*expected seconds.*Try: "):
+        mlobs.quality(since=moment)
 
 
 def test_without_a_key_there_is_no_ticket_and_it_is_told(telemetry: Telemetry) -> None:

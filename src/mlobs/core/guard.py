@@ -43,7 +43,7 @@ _MEANINGS = {
     "business_model": "business events without a ticket, a model or a call",
     "business_event_id": "business events whose event_id is no text of 1 to 512 characters, whole number or UUID",
     "business_duplicate": "business events whose event_id came before",
-    "gpu_time": "GPU time that is no number of seconds, or of no call",
+    "gpu_time": "GPU time that is no number of seconds, is longer than any process lives, or is of no call",
     "gpu_pending": "calls whose GPU time was not known while thousands came after them",
     "report": "a stage or a generation whose time or number of tokens is no finite number",
     "report_full": "stages or generations came faster than they could be folded",

@@ -14,7 +14,7 @@ from mlobs.core.guard import Mute
 from mlobs.core.intake import Intake
 from mlobs.core.record import Record
 from mlobs.core.ring import Ring, drain
-from mlobs.core.settings import ROWS_BOUNDS
+from mlobs.core.settings import LONGEST, ROWS_BOUNDS
 from mlobs.core.share import Share
 from mlobs.core.work import Work
 from mlobs.otel import names
@@ -213,7 +213,7 @@ class Monitor:
                 continue
             if seconds is None:
                 waiting.append(finished)
-            elif 0 <= seconds < math.inf:
+            elif 0 <= seconds <= LONGEST:
                 ring.gpu.append(seconds)
             else:
                 self.guard.drop("gpu_time")
