@@ -10,15 +10,16 @@ from pathlib import Path
 
 import pytest
 from tests.otel.test_address import BROKEN
+from tests.otel.test_secrets import MISTYPED
 from tests.sink import running
 
 SECRET = "TOPSECRET"
 
 
-def doctor(**environ: str) -> str:
+def doctor(*arguments: str, **environ: str) -> str:
     """What it says."""
     done = subprocess.run(
-        [sys.executable, "-m", "mlobs", "doctor", "--timeout", "0.5"],
+        [sys.executable, "-m", "mlobs", "doctor", "--timeout", "0.5", *arguments],
         env={**os.environ, "OTEL_SERVICE_NAME": "churn", **environ},
         capture_output=True,
         text=True,
@@ -65,6 +66,16 @@ def test_a_user_in_the_url_is_a_header() -> None:
     assert "headers Authorization (values not shown)" in said
     assert "ok    exporter" in said
     assert SECRET not in said
+
+
+@pytest.mark.parametrize("protocol", ["http/protobuf", "grpc"])
+@pytest.mark.parametrize("url", [*MISTYPED, f"http://me:{SECRET}@127.0.0.1:1?key={SECRET}"])
+def test_a_mistyped_endpoint_tells_no_password(url: str, protocol: str) -> None:
+    """Neither to people nor to programs."""
+    for arguments in ((), ("--json",)):
+        said = doctor(*arguments, OTEL_EXPORTER_OTLP_ENDPOINT=url, OTEL_EXPORTER_OTLP_PROTOCOL=protocol)
+        assert "127.0.0.1:1" in said
+        assert SECRET not in said
 
 
 def test_a_page_is_no_receiver() -> None:

@@ -48,6 +48,7 @@ from mlobs.testing import capture
         {"currency": 5},
         {"join_store": "postgres://localhost/db"},
         {"join_store": " "},
+        {"join_store": ":memory:"},
         {"enabled": "false"},
         {"flush_on_sigterm": 0},
         {"resource_attributes": ["team"]},
@@ -132,6 +133,18 @@ def test_a_time_without_end() -> None:
     """A number that no float can hold is as long as it takes."""
     with capture():
         assert mlobs.flush(timeout=10**400)
+
+
+def test_a_wrong_place_is_told_without_its_password() -> None:
+    """Of an endpoint and of a join store."""
+    for wrong in (
+        {"endpoint": "ftp://me:TOPSECRET@h"},
+        {"endpoint": "http:/me:TOPSECRET@h"},
+        {"join_store": "redis:/:TOPSECRET@h"},
+    ):
+        with pytest.raises(mlobs.ConfigurationError, match=r"\*\*\*@h") as error:
+            mlobs.configure(**wrong)  # type: ignore[arg-type]
+        assert "TOPSECRET" not in str(error.value)
 
 
 @pytest.mark.parametrize(("keys", "kind"), [(12345, "int"), (np.array(12345), "ndarray")])

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import logging
 from http.server import BaseHTTPRequestHandler
+from typing import Any
 
 import pytest
 from tests.sink import running
 
 from mlobs.otel import told
 from mlobs.otel.endpoint import Endpoint
+from mlobs.otel.grpc import Grpc
 from mlobs.otel.http import Http
-from mlobs.otel.secrets import shown
+from mlobs.otel.secrets import Secrets, shown
 
 SECRET = "TOPSECRET"
 PLACE = "OTEL_EXPORTER_OTLP_METRICS_ENDPOINT"
@@ -81,6 +83,33 @@ def test_no_outage_tells_what_the_url_hides(url: str) -> None:
     assert SECRET not in answer.problem
 
 
+MISTYPED = [
+    f"http://me:{SECRET}?x@127.0.0.1:1",
+    f"http://me:x#{SECRET}@127.0.0.1:1",
+    f"http:/me:{SECRET}@127.0.0.1:1",
+    f"https//me:{SECRET}@127.0.0.1:1",
+    f"http:///me:{SECRET}@127.0.0.1:1",
+    f"//me:{SECRET}@127.0.0.1:1",
+    f"https:me:{SECRET}@127.0.0.1:1",
+    f"me:/{SECRET}@127.0.0.1:1",
+    f"{SECRET}/x@127.0.0.1:1",
+    f"http://me:x@{SECRET}@127.0.0.1:1",
+]
+
+
+@pytest.mark.parametrize("make", [Http, Grpc])
+@pytest.mark.parametrize("url", MISTYPED)
+def test_a_mistyped_endpoint_tells_no_password(url: str, make: Any) -> None:
+    """What stands before the last @ is hidden, whatever is wrong with the URL."""
+    endpoint = Endpoint.of({}, "metrics", base=url, grpc=make is Grpc)
+    answer = make(endpoint, "metrics").post(b"", 2) if make is Grpc else make(endpoint).post(b"", 2)
+    assert not answer.delivered
+    assert "127.0.0.1:1" in answer.problem
+    assert shown(url).endswith("***@127.0.0.1:1")
+    assert SECRET not in answer.problem + shown(url)
+    assert SECRET not in Secrets.of({PLACE: url}).hide(f"no host in {url!r}, nor a port in '{SECRET}'")
+
+
 def test_a_receiver_that_quotes_a_header_is_not_quoted() -> None:
     """Neither its status line nor what it says beside a success."""
 
@@ -105,3 +134,5 @@ def test_what_is_shown_of_a_url() -> None:
     assert shown("user:pass@host:1") == "***@host:1"
     assert shown("http://user:pa/ss@host") == "http://***@host"
     assert shown("http://host:${PORT}/v1") == "http://host:${PORT}/v1"
+    assert shown("http://u:p?w@host:1/v1") == "http://***@host:1/v1"
+    assert shown("http://host/v1?token=a@b&key=c") == "http://***"

@@ -376,11 +376,14 @@ VERBS: Final[tuple[Callable[[Any, Any], object], ...]] = (
 
 
 @share(0.1)
-@given(st.lists(st.tuples(CALL, st.sampled_from(VERBS)), min_size=1, max_size=4))
-def test_truths_given_anything(calls: list[tuple[Any, Callable[[Any, Any], object]]]) -> None:
+@given(calls=st.lists(st.tuples(CALL, st.sampled_from(VERBS)), min_size=1, max_size=4))
+def test_truths_given_anything(
+    tmp_path_factory: pytest.TempPathFactory, calls: list[tuple[Any, Callable[[Any, Any], object]]]
+) -> None:
     """Tickets, truths, ids and events of anything, after calls that answered anything: nothing is raised."""
     batch = Batch()
-    with testing.capture(ticket_keys=[KEY], join_store=":memory:"):
+    place = tmp_path_factory.mktemp("joins") / "predictions.sqlite"
+    with testing.capture(ticket_keys=[KEY], join_store=str(place)):
         call = mlobs.observe(model="m")(plain(batch))
         for (first, seed, second, other, _), verb in calls:
             one, batch.answer = made(ANY, first, seed), made(ANY, second, other)

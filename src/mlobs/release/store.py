@@ -7,17 +7,20 @@ predicted label and score; of a truth its value and time; of an id a hash. No fe
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
-from urllib.parse import urlsplit
 
-from mlobs.errors import ConfigurationError
+from mlobs.errors import ConfigurationError, quoted
+from mlobs.otel.secrets import shown
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from contextlib import AbstractContextManager
 
 REMOTE: Final = ("redis", "rediss", "unix")
+# SQLite's names for memory, which each operation would find empty, and a URL that lacks slashes
+_MISTYPED: Final = re.compile(r"\s*(?::memory:|(?:redis|rediss|unix|sqlite|file):)", re.IGNORECASE)
 _EXPECTED: Final = (
     "expected 'sqlite' or None for a file of its own, a file's path, 'sqlite:///absolute/path', or a Redis server's "
     "'redis://host:6379/0', 'rediss://…' or 'unix:///path/of/socket'"
@@ -107,19 +110,32 @@ def open_store(url: str | None, *, ttl: float, entries: int) -> Store:
     if url is None or url == "sqlite":
         return _embedded(default_path(os.environ), ttl, entries)
     if not isinstance(url, str):
-        raise ConfigurationError(f"join_store={url!r}: {_EXPECTED}.")
+        raise ConfigurationError(f"join_store={quoted(url)}: {_EXPECTED}.")
     scheme, separator, rest = url.partition("://")
-    if not separator:
-        if not url.strip() or "\0" in url:
-            raise ConfigurationError(f"join_store={url!r}: {_EXPECTED}.")
-        return _embedded(Path(url).expanduser(), ttl, entries)
-    if scheme == "sqlite" and rest.startswith("/") and len(rest) > 1 and "\0" not in rest:
-        return _embedded(Path(rest), ttl, entries)
+    if scheme == "sqlite" and separator and rest.startswith("/") and len(rest) > 1:
+        return _embedded(_file(rest, url), ttl, entries)
     if scheme in REMOTE and rest:
         from mlobs.release.redis_store import RedisStore
 
         return RedisStore(url, ttl=ttl, entries=entries)
-    raise ConfigurationError(f"join_store={_without_password(url)!r}: {_EXPECTED}.")
+    if separator or _MISTYPED.match(url):
+        raise _refused(url)
+    return _embedded(_file(url, url), ttl, entries)
+
+
+def _file(path: str, url: str) -> Path:
+    """A path that a file can have."""
+    try:
+        os.fsencode(path)  # half of a surrogate pair has no bytes
+        if not path.strip() or "\0" in path:
+            raise _refused(url)
+        return Path(path).expanduser()
+    except (RuntimeError, UnicodeError) as error:  # nobody of that name has a home here
+        raise _refused(url) from error
+
+
+def _refused(url: str) -> ConfigurationError:
+    return ConfigurationError(f"join_store={shown(url)!r}: {_EXPECTED}.")
 
 
 def default_path(environ: Mapping[str, str]) -> Path:
@@ -134,11 +150,3 @@ def _embedded(path: Path, ttl: float, entries: int) -> Store:
     from mlobs.release.sqlite_store import SqliteStore
 
     return SqliteStore(path, ttl=ttl, entries=entries)
-
-
-def _without_password(url: str) -> str:
-    try:
-        parts = urlsplit(url)
-        return parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()
-    except ValueError:
-        return url.partition("://")[0] + "://…"
