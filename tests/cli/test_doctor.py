@@ -464,6 +464,8 @@ WRONG = {
     "OTEL_EXPORTER_OTLP_PROTOCOL": "http/json",
     "OTEL_METRIC_EXPORT_INTERVAL": "often",
     "OTEL_METRICS_EXPORTER": "oltp",
+    "OTEL_TRACES_EXPORTER": "otlp,console",
+    "OTEL_SDK_DISABLED": "1",
     "OTEL_EXPORTER_OTLP_HEADERS": "authorization",
     "OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE": "deltas",
 }
@@ -556,6 +558,37 @@ def test_a_ticket_key_that_is_none(doctor: Doctor, sink: Sink) -> None:
     assert seen.failed == ["environment"]
     assert "openssl rand -hex 32" in seen.only("environment", "fail").cure
     assert SECRET not in seen.out
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "mark", "said"),
+    [
+        ("MLOBS_JOIN_STORE", "foo://x", "fail", "expected 'sqlite'"),
+        ("OTEL_PROPAGATORS", "tracecontext,foo", "fail", "no propagator foo"),
+        ("OTEL_EXPORTER_PROMETHEUS_PORT", "abc", "warn", "is not a number of a port"),
+        ("OTEL_TRACES_SAMPLER", "foo", "warn", "is no sampler"),
+        ("OTEL_METRICS_EXPORTER", "otlp,console", "warn", "names several"),
+    ],
+)
+def test_a_value_that_nobody_can_use(doctor: Doctor, sink: Sink, name: str, value: str, mark: str, said: str) -> None:
+    """It is told with its variable before somebody tries."""
+    seen = doctor(**{"OTEL_EXPORTER_OTLP_ENDPOINT": sink.url, name: value})
+    [found] = [one for one in seen.of("environment") if name in one.said]
+    assert found.mark == mark
+    assert said in found.said
+    assert found.cure
+
+
+def test_values_that_are_fine(doctor: Doctor, sink: Sink) -> None:
+    """Nothing is said of what OpenTelemetry and mlobs take."""
+    seen = doctor(
+        OTEL_EXPORTER_OTLP_ENDPOINT=sink.url,
+        OTEL_PROPAGATORS="baggage, none",
+        OTEL_TRACES_SAMPLER="Always_On",
+        OTEL_SDK_DISABLED="False",
+        MLOBS_JOIN_STORE="redis://:secret@localhost:6379/0",
+    )
+    assert [one.mark for one in seen.of("environment")] == ["ok"]
 
 
 @pytest.mark.parametrize(("exporter", "mark"), [("none", "warn"), ("console", "ok"), ("prometheus", "warn")])

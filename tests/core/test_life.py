@@ -87,6 +87,55 @@ def test_an_exporter_that_wants_to_exit_does_not_end_the_exports(sink: Sink) -> 
     assert sink.calls() == 3
 
 
+def test_a_resource_that_no_encoder_takes_is_sent_all_the_same(sink: Sink) -> None:
+    """Half of a surrogate pair is replaced, in keys and values, of metrics and spans."""
+    script = """
+    mlobs.configure(resource_attributes={"a": "b\\ud800", "c\\ud800": "d"}, spans="always")
+    work(3)
+    work(3)
+    print(mlobs.flush(timeout=20))
+    """
+    done = run(THREADS + textwrap.dedent(script), sink)
+    assert (done.returncode, done.stderr, done.stdout) == (0, "", "True\n")
+    assert sink.calls() == 6
+    assert sink.spans
+
+
+def test_the_resource_is_the_given_providers(sink: Sink) -> None:
+    """Metrics say the service's name that its spans say."""
+    script = """
+    from opentelemetry.sdk.resources import Resource
+    from opentelemetry.sdk.trace import TracerProvider
+    from mlobs.api import runtime
+    mlobs.configure(tracer_provider=TracerProvider(resource=Resource({"service.name": "theirs"})))
+    work(1)
+    print(mlobs.flush(timeout=20), runtime.pipeline.means.resource.attributes["service.name"])
+    """
+    done = run(THREADS + textwrap.dedent(script), sink)
+    assert (done.returncode, done.stderr, done.stdout) == (0, "", "True theirs\n")
+
+
+@pytest.mark.parametrize("fails", ["return MetricExportResult.FAILURE", "raise RuntimeError('no room.')"])
+def test_an_exporter_that_fails_is_told_with_a_cure(sink: Sink, fails: str) -> None:
+    """In whole sentences: what it said, where to look, and what becomes of the counts."""
+    script = f"""
+    from opentelemetry.sdk.metrics.export import InMemoryMetricReader, MetricExporter, MetricExportResult
+    class Full(MetricExporter):
+        def export(self, data, timeout_millis=0, **kwargs):
+            {fails}
+        def force_flush(self, timeout_millis=0):
+            return True
+        def shutdown(self, timeout_millis=0, **kwargs):
+            pass
+    mlobs.configure(metric_exporter=Full())
+    work(1)
+    print(mlobs.flush(timeout=0.2))
+    """
+    done = run(THREADS + textwrap.dedent(script), sink)
+    said = "reported a failure" if "return" in fails else "raised RuntimeError: no room"
+    assert f"Full {said}. Look at its own log, and at where it sends to. Counts are kept and sent later." in done.stderr
+
+
 def test_threads_that_cannot_be_started_are_started_later(sink: Sink) -> None:
     """At a limit of threads calls go on and flush says that nothing was delivered; later calls try again. One line."""
     script = """

@@ -14,9 +14,9 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 import mlobs
-from mlobs.otel import machine, names
+from mlobs.otel import machine, names, scrape
 from mlobs.otel.points import Collected
-from mlobs.otel.scrape import Collector, ScrapeExporter, _port, metric_name
+from mlobs.otel.scrape import Collector, ScrapeExporter, metric_name
 from mlobs.testing import Telemetry
 
 
@@ -36,12 +36,12 @@ def test_names_are_the_collectors() -> None:
 def test_a_wrong_port_is_told_and_the_default_holds(port: str, caplog: pytest.LogCaptureFixture) -> None:
     """A variable that cannot hold does not keep a process from being scraped."""
     with caplog.at_level(logging.WARNING, "mlobs"):
-        assert _port({"OTEL_EXPORTER_PROMETHEUS_PORT": port}) == 9464
+        assert scrape.port({"OTEL_EXPORTER_PROMETHEUS_PORT": port}) == 9464
     assert [record.getMessage() for record in caplog.records] == [
         f"OTEL_EXPORTER_PROMETHEUS_PORT='{port}' is not a number of a port: using 9464"
     ]
-    assert _port({"OTEL_EXPORTER_PROMETHEUS_PORT": " 9000 "}) == 9000
-    assert _port({}) == 9464
+    assert scrape.port({"OTEL_EXPORTER_PROMETHEUS_PORT": " 9000 "}) == 9000
+    assert scrape.port({}) == 9464
 
 
 def test_a_scrape_says_what_was_counted(telemetry: Telemetry) -> None:

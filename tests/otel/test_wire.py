@@ -71,6 +71,14 @@ def test_bytes_equal_the_sdk_encoders(delta: bool) -> None:
         assert metric == other[name]
 
 
+def test_half_of_a_surrogate_pair_stops_nothing() -> None:
+    """Neither in the keys nor in the values of the resource."""
+    request = ExportMetricsServiceRequest.FromString(wire.encode(collected(), {"a\ud800": "b\ud800", "c": ["\ud800"]}))
+    [one, other] = request.resource_metrics[0].resource.attributes
+    assert (one.key, one.value.string_value) == ("a?", "b?")
+    assert other.value.array_value.values[0].string_value == "?"
+
+
 def test_values_have_no_sum_and_no_extremes() -> None:
     """They are optional, and would tell the values of single rows."""
     data = collected()

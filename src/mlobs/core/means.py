@@ -56,7 +56,9 @@ class Means:
         extra = dict(settings.resource_attributes)
         if settings.service_name is not None:
             extra["service.name"] = settings.service_name
-        found = resource(extra, forked=state.forked, lives=state.lives, instance=state.instance)
+        found = resource(
+            extra, forked=state.forked, lives=state.lives, instance=state.instance, provider=settings.tracer_provider
+        )
         state.instance = str(found.attributes["service.instance.id"])
         return found
 

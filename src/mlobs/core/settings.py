@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import threading
 from collections.abc import Callable, Mapping
@@ -58,18 +59,19 @@ _PLAIN: Final[Mapping[str, Callable[[Any], Any]]] = {
     **dict.fromkeys(
         ("max_features", "max_models", "ring_calls", "ring_bytes", "outcome_memory", "join_entries"), _count
     ),
-    **dict.fromkeys(("windows", "duration_bounds"), _numbers),
+    "duration_bounds": _numbers,
+    "windows": lambda values: tuple(seconds if seconds <= LONGEST else math.inf for seconds in _numbers(values)),
 }
 _PLACES: Final = ("endpoint", "join_store")  # may have a password in them
 
 
 def _increasing(bounds: tuple[float, ...]) -> bool:
-    return bool(bounds) and list(bounds) == sorted(set(bounds)) and 0 < bounds[0] < bounds[-1] < float("inf")
+    return bool(bounds) and list(bounds) == sorted(set(bounds)) and 0 < bounds[0] < bounds[-1] < math.inf
 
 
 def _apart(windows: tuple[float, ...]) -> bool:
     """Whether these are lengths, and their names tell them apart: two of one name would be one series twice."""
-    lengths = all(0 < seconds <= LONGEST for seconds in windows)
+    lengths = all(seconds > 0 for seconds in windows)
     return bool(windows) and lengths and len({window.name(seconds) for seconds in windows}) == len(windows)
 
 
@@ -92,7 +94,7 @@ _RULES: Final[Mapping[str, _Rule]] = {
     "resource_attributes": (lambda value: isinstance(value, Mapping), "names and values, e.g. {'team': 'ml'}"),
     "metric_exporter": (lambda value: value is None or callable(value.export), "a MetricExporter of OpenTelemetry"),
     "tracer_provider": (lambda value: value is None or callable(value.get_tracer), "a TracerProvider of OpenTelemetry"),
-    "windows": (_apart, "one or more different, positive, finite numbers of seconds, e.g. (3600.0,)"),
+    "windows": (_apart, "one or more positive numbers of seconds, all different, e.g. (3600.0,)"),
     "spans": (lambda value: value in get_args(SpanPolicy), "'auto', 'always' or 'never'"),
     "span_ratio": (lambda value: 0 <= value <= 1, "a share from 0 to 1"),
     "duration_bounds": (_increasing, "two or more increasing, positive, finite numbers of seconds"),
@@ -210,8 +212,11 @@ def from_environment(environ: Mapping[str, str] | None = None) -> Settings:
         if not interval > 0:
             tell("OTEL_METRIC_EXPORT_INTERVAL=%r is not a number of milliseconds: using 60000", text)
             interval = 60.0
+    disabled = taken.get("OTEL_SDK_DISABLED", "").strip().lower()
+    if disabled not in ("", "true", "false"):
+        tell("OTEL_SDK_DISABLED=%r disables nothing, the one word for it is true: going on", disabled)
     return Settings(
-        enabled=taken.get("OTEL_SDK_DISABLED", "").strip().lower() != "true",
+        enabled=disabled != "true",
         export_interval=interval,
         ticket_keys=tuple(key.strip() for key in taken.get("MLOBS_TICKET_KEYS", "").split(",") if key.strip()),
         join_store=taken.get("MLOBS_JOIN_STORE", "").strip() or "sqlite",

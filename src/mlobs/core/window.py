@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from typing import TYPE_CHECKING, Final
 
@@ -39,7 +40,9 @@ class Window:
 
 
 def name(seconds: float) -> str:
-    """A length as people write it: ``90s``, ``5m``, ``1h``, ``1d``."""
+    """A length as people write it: ``90s``, ``5m``, ``1h``, ``1d``; ``all`` where it never ends."""
+    if seconds == math.inf:
+        return "all"
     for unit, length in (("d", 86400), ("h", 3600), ("m", 60)):
         if seconds >= length and seconds % length == 0:
             return f"{int(seconds // length)}{unit}"

@@ -7,19 +7,18 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from mlobs.core.settings import Settings, from_environment
 from mlobs.doctor.finding import ENVIRONMENT, Finding, fail, ok, warn
 from mlobs.doctor.heard import heard
+from mlobs.doctor.unusable import unusable
 from mlobs.doctor.variables import misspelt
-from mlobs.errors import MlobsError
 from mlobs.otel.address import Address, address
+from mlobs.otel.chosen import chosen
 from mlobs.otel.endpoint import Endpoint, Signal, protocol, temporality
+from mlobs.otel.scrape import port
 from mlobs.otel.secrets import shown
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
 GRPC: Final = "grpc"
-_METRICS: Final = ("otlp", "console", "prometheus", "none")
-_TRACES: Final = ("otlp", "console", "none")
-_YES: Final = frozenset({"1", "yes", "on", "y", "t"})
 
 
 class Way(NamedTuple):
@@ -62,18 +61,16 @@ class Setup(NamedTuple):
             settings = from_environment(environ).changed(endpoint=endpoint)
             metrics, traces = _way(environ, "metrics", endpoint), _way(environ, "traces", endpoint)
             preferred = temporality(environ)
+            port(environ)
         setup = cls(environ, settings, metrics, traces, preferred)
         found = [warn(ENVIRONMENT, *_halves(message)) for message in said]
         return setup, [*_told(setup), *found, *_wrong(setup), *misspelt(environ)]
 
 
 def _way(environ: Mapping[str, str], signal: Signal, base: str | None) -> Way:
-    given = environ.get(f"OTEL_{signal.upper()}_EXPORTER", "").strip()
-    wanted = (given or "otlp").split(",")[0].strip().lower()
-    allowed = _METRICS if signal == "metrics" else _TRACES
     how = protocol(environ, signal)
     endpoint = Endpoint.of(environ, signal, base=base, grpc=how == GRPC)
-    return Way(signal, wanted if wanted in allowed else "otlp", how, endpoint)
+    return Way(signal, chosen(environ, signal), how, endpoint)
 
 
 def _halves(message: str) -> tuple[str, str]:
@@ -123,34 +120,7 @@ def _wrong(setup: Setup) -> Iterator[Finding]:
         if way.exporter == "otlp" and wrong:
             said = f"the endpoint of {way.signal}, {shown(way.url)}, is no URL to send to"
             yield fail(ENVIRONMENT, said, f"Correct it: {wrong}.")
-        given = environ.get(f"OTEL_{way.signal.upper()}_EXPORTER", "")
-        names = [name.strip() for name in given.split(",") if name.strip()]
-        allowed = _METRICS if way.signal == "metrics" else _TRACES
-        if names and names[0].lower() not in allowed:
-            said = f"OTEL_{way.signal.upper()}_EXPORTER={names[0]} is none of {', '.join(allowed)}: otlp is used"
-            yield warn(ENVIRONMENT, said, "Correct it, or unset it.")
-        if len(names) > 1:
-            said = f"of OTEL_{way.signal.upper()}_EXPORTER={given} only {names[0]} is used"
-            yield warn(ENVIRONMENT, said, "Name one; a Collector can send to several places.")
-    disabled = environ.get("OTEL_SDK_DISABLED", "").strip().lower()
-    if disabled in _YES:
-        said = f"OTEL_SDK_DISABLED={disabled} disables nothing: the one word for it is true"
-        yield warn(ENVIRONMENT, said, "Set it to true, or unset it.")
     if not setup.settings.service_name and service(environ) == "unknown_service":
         said = "no service.name: backends show unknown_service, and all services of that name are one job"
         yield warn(ENVIRONMENT, said, "Set OTEL_SERVICE_NAME.")
-    yield from _keys(setup.settings)
-
-
-def _keys(settings: Settings) -> Iterator[Finding]:
-    if not settings.ticket_keys:
-        return
-    from mlobs.release.keyring import Keyring
-
-    try:
-        keyring = Keyring(settings.ticket_keys)
-    except MlobsError as error:
-        said, _, cure = str(error).rpartition(". ")
-        yield fail(ENVIRONMENT, f"MLOBS_TICKET_KEYS: {said}", cure)
-    else:
-        yield ok(ENVIRONMENT, f"tickets can be given: {len(keyring.ciphers)} keys")
+    yield from unusable(environ, setup.settings)

@@ -19,3 +19,12 @@ class Answer(NamedTuple):
     rejected: int = 0
     pause: float = 0.0
     large: bool = False
+
+
+def undelivered(exporter: object, error: Exception | None = None) -> Answer:
+    """Of an exporter of OpenTelemetry's or of somebody's own that says it failed, or raised."""
+    name = type(exporter).__name__
+    said = "reported a failure" if error is None else f"raised {type(error).__name__}: {error}".rstrip(".: ")
+    return Answer(
+        delivered=False, retryable=True, problem=f"{name} {said}. Look at its own log, and at where it sends to."
+    )

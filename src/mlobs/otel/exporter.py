@@ -5,9 +5,9 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Final, Protocol
 
-from mlobs.otel.answer import Answer
+from mlobs.otel.answer import Answer, undelivered
+from mlobs.otel.chosen import chosen
 from mlobs.otel.endpoint import temporality
-from mlobs.otel.told import tell
 from mlobs.otel.way import Way, way
 
 if TYPE_CHECKING:
@@ -92,13 +92,12 @@ class SdkExporter:
 
         fresh = self._deltas.since(collected) if self._deltas else collected
         data = metrics_data(fresh, self._resource, delta=self._deltas is not None)
-        name = type(self._exporter).__name__
         try:
             result = self._exporter.export(data, timeout_millis=timeout * 1000)
         except Exception as error:  # noqa: BLE001 - a foreign exporter may raise anything
-            return Answer(delivered=False, retryable=True, problem=f"{name} raised {type(error).__name__}: {error}")
+            return undelivered(self._exporter, error)
         if result is not MetricExportResult.SUCCESS:
-            return Answer(delivered=False, retryable=True, problem=f"{name} reported a failure")
+            return undelivered(self._exporter)
         if self._deltas:
             self._deltas.arrived(collected)
         return Answer(delivered=True)
@@ -131,7 +130,7 @@ def exporter(
     sent = deltas if temporality(environ) == "delta" else None
     if given is not None:
         return SdkExporter(given, resource, sent, given=True)
-    wanted = (environ.get("OTEL_METRICS_EXPORTER", "").strip() or "otlp").split(",")[0].strip().lower()
+    wanted = chosen(environ, "metrics")
     if wanted == "none":
         return None
     if wanted == "prometheus":
@@ -142,6 +141,4 @@ def exporter(
         from opentelemetry.sdk.metrics.export import ConsoleMetricExporter
 
         return SdkExporter(ConsoleMetricExporter(), resource, sent)
-    if wanted != "otlp":
-        tell("OTEL_METRICS_EXPORTER=%r is none of otlp, console, prometheus, none: using otlp", wanted)
     return OtlpExporter(way(environ, "metrics", endpoint), resource, sent)

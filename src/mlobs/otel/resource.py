@@ -10,21 +10,32 @@ from opentelemetry import trace
 from opentelemetry.sdk import resources
 from opentelemetry.sdk.resources import OTELResourceDetector, Resource
 
+from mlobs.otel.points import sendable
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+    from opentelemetry.trace import TracerProvider
 
 INSTANCE: Final = "service.instance.id"
 
 
-def resource(extra: Mapping[str, str], *, forked: bool, lives: int = 0, instance: str | None = None) -> Resource:
-    """The tracer provider's resource if the user set one, else the environment's, with ``extra`` on top.
+def resource(
+    extra: Mapping[str, str],
+    *,
+    forked: bool,
+    lives: int = 0,
+    instance: str | None = None,
+    provider: TracerProvider | None = None,
+) -> Resource:
+    """The resource of ``provider``, or of the one the user set, else the environment's, with ``extra`` on top.
 
     ``service.instance.id`` is unique to this process, for interleaved counters of two processes read as resets. An id that
     somebody gave may be that of all processes of a container: each adds its process id, which containers and restarts share,
     too, and something random. ``instance`` is the id this process has already reported under, if it has: its counts go on, so
     it stays the same.
     """
-    given = getattr(trace.get_tracer_provider(), "resource", None)
+    given = getattr(trace.get_tracer_provider() if provider is None else provider, "resource", None)
     base = given if isinstance(given, Resource) else _from_environment()
     base = base.merge(Resource(dict(extra)))
     if instance is None:
@@ -32,7 +43,19 @@ def resource(extra: Mapping[str, str], *, forked: bool, lives: int = 0, instance
         instance = str(found or uuid.uuid4())
         if found and (forked or lives or not _made_here(instance)):
             instance = f"{found}-{os.getpid()}-{uuid.uuid4().hex[:8]}"
-    return base.merge(Resource({INSTANCE: instance}))
+    return _sendable(base.merge(Resource({INSTANCE: instance})))
+
+
+def _sendable(made: Resource) -> Resource:
+    """One that every encoder takes: half of a surrogate pair in a key or a value would stop all that is sent with it."""
+    cleaned = {_text(key): _text(value) for key, value in made.attributes.items()}
+    return made if cleaned == dict(made.attributes) else Resource(cleaned, made.schema_url)
+
+
+def _text(value: Any) -> Any:  # noqa: ANN401 - a text, a number, or several
+    if isinstance(value, str):
+        return sendable(value, len(value))
+    return tuple(map(_text, value)) if isinstance(value, (list, tuple)) else value
 
 
 def _made_here(instance: str) -> bool:

@@ -133,7 +133,7 @@ class ScrapeExporter:
         registry = CollectorRegistry()
         registry.register(Collector(collect, resource))
         host = environ.get("OTEL_EXPORTER_PROMETHEUS_HOST", "").strip() or "localhost"
-        self._server, self._thread = start_http_server(_port(environ), host, registry=registry)
+        self._server, self._thread = start_http_server(port(environ), host, registry=registry)
         self.port: int = self._server.server_port
 
     def export(self, collected: Collected, timeout: float) -> Answer:
@@ -150,13 +150,14 @@ class ScrapeExporter:
         self._server.server_close()
 
 
-def _port(environ: Mapping[str, str]) -> int:
+def port(environ: Mapping[str, str]) -> int:
+    """Where metrics are served; told once where OTEL_EXPORTER_PROMETHEUS_PORT is no port."""
     text = environ.get("OTEL_EXPORTER_PROMETHEUS_PORT", "").strip()
     try:
-        port = int(text or _PORT)
+        found = int(text or _PORT)
     except ValueError:
-        port = -1
-    if not 0 <= port <= _MOST:
+        found = -1
+    if not 0 <= found <= _MOST:
         tell("OTEL_EXPORTER_PROMETHEUS_PORT=%r is not a number of a port: using %d", text, _PORT)
         return _PORT
-    return port
+    return found

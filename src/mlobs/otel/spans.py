@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any, Final
 from opentelemetry import trace
 
 from mlobs.otel import names
-from mlobs.otel.answer import Answer
+from mlobs.otel.answer import Answer, undelivered
+from mlobs.otel.chosen import chosen
 from mlobs.otel.told import tell
 from mlobs.otel.way import way
 
@@ -124,15 +125,13 @@ class Spans:
     def _wanted(self) -> str:
         if self._environ.get("OTEL_SDK_DISABLED", "").strip().lower() == "true":
             return "none"
-        return (self._environ.get("OTEL_TRACES_EXPORTER", "").strip() or "otlp").split(",")[0].strip().lower()
+        return chosen(self._environ, "traces")
 
     def _make_exporter(self, wanted: str) -> SpanExporter | Way:
         if wanted == "console":
             from opentelemetry.sdk.trace.export import ConsoleSpanExporter
 
             return ConsoleSpanExporter()
-        if wanted != "otlp":
-            tell("OTEL_TRACES_EXPORTER=%r is none of otlp, console, none: using otlp", wanted)
         return way(self._environ, "traces", self._endpoint)
 
     def flush(self, timeout: float) -> Answer:
@@ -201,12 +200,11 @@ class Spans:
             return judged(exporter.post(body, timeout), exporter.endpoint, spans=True)
         from opentelemetry.sdk.trace.export import SpanExportResult
 
-        name = type(exporter).__name__
         try:
             delivered = exporter.export(batch) is SpanExportResult.SUCCESS
         except Exception as error:  # noqa: BLE001 - a foreign exporter may raise anything
-            return Answer(delivered=False, retryable=True, problem=f"{name} raised {type(error).__name__}: {error}")
-        return Answer(delivered, retryable=True, problem="" if delivered else f"{name} reported a failure")
+            return undelivered(exporter, error)
+        return Answer(delivered=True) if delivered else undelivered(exporter)
 
 
 def _unset(provider: TracerProvider) -> bool:

@@ -145,7 +145,7 @@ def _pairs(pairs: Iterable[tuple[str, str]], tag: bytes) -> bytes:
 
 
 def _key_values(attributes: Mapping[str, Any]) -> list[common.KeyValue]:
-    return [common.KeyValue(key=key, value=_any(value)) for key, value in attributes.items()]
+    return [common.KeyValue(key=sendable(key), value=_any(value)) for key, value in attributes.items()]
 
 
 def _any(value: object) -> common.AnyValue:
