@@ -213,9 +213,9 @@ def gpu_time(seconds: float) -> None:
         runtime.guard.drop("gpu_time")
         return
     try:
-        taken = number(seconds)
-    except ValueError:
-        taken = -1.0
+        taken = math.nan if isinstance(seconds, (str, bytes, bool)) else float(seconds)  # a tensor's, too
+    except Exception:  # noqa: BLE001 - no number
+        taken = math.nan
     if not 0 <= taken <= LONGEST:
         runtime.guard.drop("gpu_time")
         return

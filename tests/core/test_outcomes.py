@@ -449,7 +449,8 @@ def test_gpu_time_that_cannot_be_is_counted(sealed: Telemetry, seconds: Any) -> 
 
     def work(row: list[float]) -> float:
         mlobs.gpu_time(seconds)
-        mlobs.gpu_time(Decimal("0.5"))  # type: ignore[arg-type]
+        mlobs.gpu_time(np.array(0.25))  # type: ignore[arg-type]
+        mlobs.gpu_time(Decimal("0.25"))  # type: ignore[arg-type]
         return 0.5
 
     predict = mlobs.observe(model="m")(work)
