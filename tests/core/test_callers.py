@@ -423,6 +423,16 @@ def test_columns_are_not_dealt_out_as_rows() -> None:
     assert [[predicted(one, None) for one in calls] for calls in handed] == [[[(0, 0.1)]], [[(1, 0.9)]]]
 
 
+@pytest.mark.usefixtures("selling")
+def test_what_nobody_reads_is_dealt_out_by_the_item() -> None:
+    """A list of objects, one for each row: a ticket each, of which nothing is known."""
+    predict = mlobs.observe(model="m")(lambda rows: [object() for _ in rows])
+    callers, handed = asked(2)
+    served(callers, lambda: predict(ROWS), rows=[1, 2])
+    assert [[predicted(one, None) for one in calls] for calls in handed] == [[[(None, None)]], [[(None, None)] * 2]]
+    served(asked(2)[0], lambda: predict(ROWS), rows=[1, 1])
+
+
 @pytest.mark.parametrize("answer", [("yes", 0.93), [0.2, 0.8], np.array([0.2, 0.8])], ids=["pair", "list", "array"])
 def test_answers_row_by_row_are_nobodys(answer: Any, selling: Telemetry) -> None:
     """A function that is called for each row of a batch, and answers with as many values as it has rows: no request gets any."""

@@ -15,9 +15,9 @@ from opentelemetry import context as otel_context
 from opentelemetry import trace
 from opentelemetry.trace import INVALID_SPAN_CONTEXT, Link, NonRecordingSpan, SpanContext, TraceFlags
 
-from mlobs.core.ended import KEPT, REQUEST, Handed, Lot
+from mlobs.core.ended import KEPT, REQUEST, Handed
 from mlobs.core.inside import INSIDE, Variant
-from mlobs.core.predicted import rows_of
+from mlobs.core.predicted import lots, rows_of
 from mlobs.core.ring import drain
 
 if TYPE_CHECKING:
@@ -253,17 +253,13 @@ class Serving:
         wanting = [caller for caller in self._callers if caller.request is not None]
         if not wanting:
             return
-        count = rows_of(handed)
-        if not alone or count != sum(sizes):
-            self._guard.drop("ticket_header", count)
+        found = lots(handed, sizes) if alone else None
+        if found is None:
+            self._guard.drop("ticket_header", rows_of(handed))
             return
-        first = 0
-        read: list[list[Any]] = []
-        for caller, rows in tuple(zip(self._callers, sizes, strict=True)):  # before anybody is given another's
-            last = first + rows
-            if rows:
-                caller.given(handed._replace(lot=Lot(first, last, read), sealed=handed.sealed[first:last]))
-            first = last
+        for caller, lot in tuple(zip(self._callers, found, strict=True)):  # before anybody is given another's
+            if lot.first < lot.last:
+                caller.given(handed._replace(lot=lot, sealed=handed.sealed[lot.first : lot.last]))
 
 
 def _agreed(callers: Sequence[Caller]) -> object:

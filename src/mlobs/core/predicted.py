@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import os
 import time
-from itertools import repeat
+from itertools import accumulate, repeat
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
@@ -14,10 +14,11 @@ from opentelemetry import trace
 from mlobs import columns
 from mlobs.columns import kind_of
 from mlobs.core.answers import MARGINS, read, upright, vector
+from mlobs.core.ended import Lot
 from mlobs.release.prediction import Prediction
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
     from mlobs.columns import Block
     from mlobs.core.ended import Handed
@@ -80,6 +81,23 @@ def rows_of(handed: Handed) -> int:
         return sum(block.rows for block in _blocks(handed))
     except Exception:  # noqa: BLE001 - likewise
         return 1
+
+
+def lots(handed: Handed, sizes: Sequence[int]) -> list[Lot] | None:
+    """The rows of an answer that are each of several callers', who gave so many; None where it has other rows than they have.
+
+    A list of what nobody reads, of objects say, has a row an item, of which nothing is known.
+    """
+    whole, read, said = sum(sizes), list[list[Any]](), handed.said
+    try:
+        count = sum(block.rows for block in _blocks(handed))
+    except Exception:  # noqa: BLE001 - likewise
+        count = len(said) if type(said) is list else 1
+        read = [[_NOTHING] * count]
+    if count != whole:
+        return None
+    ends = list(accumulate(sizes))
+    return [Lot(end - size, end, read) for end, size in zip(ends, sizes, strict=True)]
 
 
 def _blocks(handed: Handed) -> Iterable[Block]:
