@@ -430,7 +430,9 @@ def test_what_nobody_reads_is_dealt_out_by_the_item() -> None:
     callers, handed = asked(2)
     served(callers, lambda: predict(ROWS), rows=[1, 2])
     assert [[predicted(one, None) for one in calls] for calls in handed] == [[[(None, None)]], [[(None, None)] * 2]]
-    served(asked(2)[0], lambda: predict(ROWS), rows=[1, 1])
+    callers, handed = asked(2)
+    served(callers, lambda: predict(ROWS), rows=[1, 1])
+    assert handed == [[], []]
 
 
 @pytest.mark.parametrize("answer", [("yes", 0.93), [0.2, 0.8], np.array([0.2, 0.8])], ids=["pair", "list", "array"])

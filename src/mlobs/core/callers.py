@@ -250,8 +250,7 @@ class Serving:
         A model that is called several times is called for some rows each, and may answer one with as many values as there
         are rows: nobody can tell whose they are.
         """
-        wanting = [caller for caller in self._callers if caller.request is not None]
-        if not wanting:
+        if all(caller.request is None for caller in self._callers):
             return
         found = lots(handed, sizes) if alone else None
         if found is None:

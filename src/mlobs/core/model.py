@@ -109,10 +109,6 @@ class Model:
         if self.scores is not None:
             self.scores.add(block)
 
-    def margins(self) -> Margins:
-        """Where an operation's answers go that say neither a score nor a label."""
-        return Margins(self, self._guard)
-
     def total(self) -> NDArray[np.int64]:
         """All counts since the start: those of the inputs, then those of the outputs."""
         return np.concatenate([self.inputs.counts, self.outputs.counts])

@@ -12,6 +12,7 @@ from mlobs.core.answers import MARGINS
 from mlobs.core.budget import Budget
 from mlobs.core.guard import Mute
 from mlobs.core.intake import Intake
+from mlobs.core.model import Margins
 from mlobs.core.record import Record
 from mlobs.core.ring import Ring, drain
 from mlobs.core.settings import LONGEST, ROWS_BOUNDS
@@ -133,7 +134,7 @@ class Monitor:
         self.features = len(model.inputs.reference) or None
         self._inputs = Intake(model.inputs, self.features, self.guard)
         self._again: Observations | None = None
-        answers = model.margins() if self.operation in MARGINS else model
+        answers = Margins(model, self.guard) if self.operation in MARGINS else model
         self._answers = Intake(answers, len(model.outputs.reference), self.guard)
 
     # ── the caller's side: CPU time beside the caller's thread ──────────────────────────────────────────────────────
