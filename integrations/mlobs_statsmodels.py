@@ -24,15 +24,13 @@ _ALONE: Final = {  # results that are below no other class
     "statsmodels.tsa.vector_ar.var_model": "VARProcess",
     "statsmodels.tsa.vector_ar.vecm": "VECMResults",
 }
-_QUIET: Final = {  # these predict to fit, to judge a fit by rows that were held out or filled in, to draw, or to explain
+_QUIET: Final = {  # these predict to fit, to judge a fit by rows that were held out or filled in, or to draw
     "statsmodels.gam.gam_cross_validation.gam_cross_validation": ("BaseCV.fit", "MultivariateGAMCVPath.fit"),
     "statsmodels.graphics.tsaplots": ("plot_predict",),
     "statsmodels.imputation.mice": ("MICEData.plot_fit_obs",),
     "statsmodels.tsa.ar_model": ("AutoRegResults.plot_predict",),
     "statsmodels.tsa.ardl.model": ("ARDLResults.plot_predict",),
     "statsmodels.tsa.forecasting.theta": ("ThetaModel.fit", "ThetaModelResults.plot_predict"),
-    "statsmodels.tsa.statespace.dynamic_factor_mq": ("DynamicFactorMQResults.news",),
-    "statsmodels.tsa.statespace.mlemodel": ("MLEResults.news",),
     "statsmodels.tsa.vector_ar.var_model": ("VARResults.plot_forecast",),
     "statsmodels.tsa.vector_ar.vecm": ("VECMResults.plot_forecast",),
 }
