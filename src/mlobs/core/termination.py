@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 _AGAIN: Final = 0.005  # seconds
 _DEFERRED: Final = 0.5  # seconds at most
+_SAME: Final = 2.0  # seconds in which a signal that comes once more is the same wish: some supervisors say it twice
 _INIT: Final = 1  # the process to which the kernel does not do what SIGTERM does by default
 _MASKS: Final = re.compile(rb"^Sig(?:Ign|Cgt):\s*([0-9a-f]+)", re.MULTILINE)
 
@@ -51,6 +52,7 @@ class Termination:
         self._counts_here = counts_here
         self._theirs: weakref.ref[Any] | None = None
         self._asked = 0.0
+        self._ending: tuple[int, float] | None = None  # this process, since when
         self._handler = self._handle  # one object: getsignal is compared with it
 
     def attend(self) -> None:
@@ -83,7 +85,9 @@ class Termination:
 
     def _handle(self, number: int, frame: FrameType | None) -> None:
         """The handler: ask for an export, wait for it a bounded time, end as if there had been no handler."""
-        if self._counts_here() or _holds(frame):
+        ending, pid = self._ending, os.getpid()
+        amid = ending is not None and ending[0] == pid
+        if not amid and (self._counts_here() or _holds(frame)):
             now = time.monotonic()
             self._asked = self._asked or now
             if now - self._asked < _DEFERRED:
@@ -91,14 +95,21 @@ class Termination:
                 return
         self._asked = 0.0
         mine = signal.getsignal(number) is self._handler  # else somebody's handler calls the one it found here
+        if ending is None or not amid:
+            self._ending = pid, time.monotonic()
+            try:
+                with suppress(Exception):  # ours; the process ends, and a log cannot be written amid a signal
+                    self._flush(self._settings().flush_timeout)
+            finally:
+                self._end(number, mine=mine)
+                self._ending = None
+        elif time.monotonic() - ending[1] >= _SAME:
+            self._end(number, mine=mine)
+
+    def _end(self, number: int, *, mine: bool) -> None:
         if mine and os.getpid() != _INIT:
-            signal.signal(number, signal.SIG_DFL)  # a second SIGTERM ends the process at once
-        try:
-            with suppress(Exception):  # ours; the process ends, and a log cannot be written amid a signal
-                self._flush(self._settings().flush_timeout)
-        finally:
-            if mine and os.getpid() != _INIT:
-                os.kill(os.getpid(), number)
+            signal.signal(number, signal.SIG_DFL)
+            os.kill(os.getpid(), number)
 
 
 def _is_default() -> bool:
