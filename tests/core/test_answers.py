@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Iterator, Sequence
+from decimal import Decimal
+from enum import Enum
 from typing import Any
 
 import numpy as np
@@ -23,6 +25,13 @@ NAN = float("nan")
 BINARY: dict[str, Any] = {"task": "binary"}
 TEXT: dict[str, Any] = {"classes": ["no", "yes"], "positive": "yes"}
 THREE: dict[str, Any] = {"classes": [0, 1, 2]}
+
+
+class Word(str, Enum):
+    """What many services answer with."""
+
+    YES = "yes"
+    NO = "no"
 
 
 @pytest.fixture
@@ -98,6 +107,31 @@ def test_a_whole_number_beside_a_score_is_a_label(sealed: Telemetry, answers: li
     assert sealed.total("mlobs.outcome.score", bin=bin_of(0.93)) == 1
     assert sealed.total("mlobs.prediction.score", bin=bin_of(0.93)) == 1
     assert dropped(sealed, "score_unread") == 0
+
+
+@pytest.mark.parametrize(
+    "answers",
+    [
+        [Word.YES, Word.NO],
+        [[Word.YES, Word.NO]],
+        [np.array([Word.YES, Word.NO], object)],
+        [pd.Series([Word.YES, Word.NO], dtype="object")],
+        [(Word.YES, 0.93), (Word.NO, Decimal("0.2"))],
+        [{"label": Word.YES, "score": Decimal("0.93")}, {"label": Word.NO, "score": Decimal("0.2")}],
+        [Decimal("0.93"), Decimal("0.2")],
+        [[[Decimal("0.07"), Decimal("0.93")], [Decimal("0.8"), Decimal("0.2")]]],
+    ],
+)
+def test_enumerations_and_decimals_are_what_they_stand_for(sealed: Telemetry, answers: list[Any]) -> None:
+    """As they are in truths: a member of text is that text, a Decimal a number."""
+    quality = judged(answers, [Word.YES, "no"], **TEXT)
+    assert quality.confusion == {("yes", "yes"): 1, ("no", "no"): 1}
+    assert dropped(sealed, "score_unread") == 0
+
+
+def test_a_regression_of_decimals_is_judged(sealed: Telemetry) -> None:
+    """Money is often told so."""
+    assert judged([Decimal("12.5"), [Decimal(3)]], [Decimal(12), 3], task="regression").mae == 0.25
 
 
 def test_a_label_decides_whatever_its_score(sealed: Telemetry) -> None:

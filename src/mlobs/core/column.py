@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     Mask = NDArray[np.bool_]
 
 _EXACT: Final = 2.0**53  # from here on not every whole number is a float
-_SCALARS: Final = (np.bool_, np.integer, np.floating, np.str_)
 
 
 class Column(NamedTuple):
@@ -92,9 +91,9 @@ def _column(values: Sequence[Any] | NDArray[Any], rows: int) -> Column:
 
 
 def _python(cell: object) -> object:
-    cls = type(cell)
-    scalar = issubclass(cls, _SCALARS) and not issubclass(cls, np.timedelta64)
-    return cell.item() if scalar else cell  # type: ignore[attr-defined] # numpy's
+    """As a truth is read: what text, whole number or float a scalar, an enumeration or a `Decimal` stands for; else itself."""
+    known = plain(cell)
+    return cell if known is None else known
 
 
 def _kind(cell: object) -> str:
