@@ -101,7 +101,7 @@ class Means:
             if not self._prepared:
                 self._prepared = True
                 with Guarded(guard, "start"):
-                    from mlobs.otel import wire  # noqa: F401 - loaded here rather than at import
+                    from mlobs.otel import partial, wire  # noqa: F401 - loaded here rather than at import
                 with Guarded(guard, "start"):
                     self._state.resources.prepare()
                 with Guarded(guard, "start"):

@@ -85,6 +85,7 @@ class Outcomes:
                     refused=self._refused,
                     told=self._state.guard.tell,
                     recovered=self._state.guard.again,
+                    loading=self._state.loading,
                 )
                 self._ending = queue.SimpleQueue()
                 threading.Thread(

@@ -79,6 +79,8 @@ class SdkExporter:
         self, exporter: MetricExporter, resource: Resource, deltas: Deltas | None, *, given: bool = False
     ) -> None:
         """``given``: it is the user's own, and others may go on with it."""
+        from mlobs.otel import metricsdata  # noqa: F401 - loaded where no fork comes in between
+
         self._exporter = exporter
         self._given = given
         self._resource = resource

@@ -6,6 +6,7 @@ import math
 import os
 import threading
 from collections import Counter, deque
+from contextlib import nullcontext
 from typing import TYPE_CHECKING, Final
 
 from mlobs.errors import MlobsError
@@ -15,6 +16,7 @@ from mlobs.release.store import Met, Remembered, Told, open_store
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from contextlib import AbstractContextManager
 
     from mlobs.release.packing import Label
     from mlobs.release.prediction import Prediction
@@ -49,7 +51,8 @@ class Joins:
     finite number), queue_full, store_failed (it waited for the store until the process ended), duplicate_id (a
     prediction whose id another has), duplicate, expired, unknown (a truth that found no prediction within `ttl`),
     store_full, damaged (the store holds what this mlobs cannot read). The place of the store is looked at when it is
-    first needed; one that cannot be is told like one that fails.
+    first needed; one that cannot be is told like one that fails. ``loading`` is held while its package is imported: a process
+    forked in the middle of that could never finish it.
     """
 
     def __init__(
@@ -62,12 +65,14 @@ class Joins:
         refused: Callable[[str, int], object],
         told: Callable[..., object],
         recovered: Callable[[str], object] | None = None,
+        loading: AbstractContextManager[object] | None = None,
     ) -> None:
         self._place = self._next = (url, ttl, entries)
         self._joined = joined
         self._refused = refused
         self._told = told
         self._recovered = recovered
+        self._loading = loading or nullcontext()
         self._store: Store | None = None
         self.renew()
 
@@ -166,7 +171,8 @@ class Joins:
             return
         if self._store is None:
             url, ttl, entries = self._place
-            self._store = open_store(url, ttl=ttl, entries=entries)
+            with self._loading:
+                self._store = open_store(url, ttl=ttl, entries=entries)
         self._bring(self._store, now)
         while left > 0:
             drawn = self._draw(now)

@@ -112,6 +112,8 @@ class RedisStore:
 
     def __init__(self, url: str, *, ttl: float, entries: int) -> None:
         try:
+            import email.parser  # noqa: F401 - redis loads it with its first connection, when forks no longer wait
+
             import redis
             from redis.backoff import NoBackoff
             from redis.retry import Retry
