@@ -107,6 +107,14 @@ def test_whole_numbers_of_any_size_are_numbers(
     assert capsys.readouterr().err == ""
 
 
+@pytest.mark.parametrize("missing", ["", "NA", "nan", "NULL"])
+def test_large_whole_numbers_may_be_missing(missing: str, profiled: Callable[..., dict[str, Feature]]) -> None:
+    """Hashes of 64 bits, say, of which some are unknown, are numbers and no text."""
+    rows = [f"{2**63 + index},{index}" for index in range(300)] + [f"{missing},1"] * 7
+    found = profiled("\n".join(["hash,x", *rows]))["hash"]
+    assert (found.kind, found.samples, int(found.counts[-1])) == ("numeric", 307, 7)
+
+
 @pytest.mark.parametrize(("header", "end"), [("a,b", ","), ("a,b,", ","), ("a,b,", ",,"), ("a,b,,", ",,")])
 def test_commas_at_the_end_of_each_row(header: str, end: str, profiled: Callable[..., dict[str, Feature]]) -> None:
     """Nothing behind the last separator is no column, and shifts none, whether the header ends with it or not."""

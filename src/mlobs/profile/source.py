@@ -109,9 +109,10 @@ def _csv(
                 elif kind == "boolean" and _is_text(chunk[name]):
                     chunk[name] = chunk[name].map(BOOLEANS)
             found = [name for name in names if name not in whole and _is_text(chunk[name])]
-            for name in found[:]:
-                if chunk[name].str.fullmatch(_WHOLE, na=True).all():  # from 2**63 up, and below 0 besides
-                    chunk[name] = chunk[name].map(int, na_action="ignore")
+            for name in found[:]:  # from 2**63 up, and below 0 besides, or missing, which pandas leaves as it is
+                cells = chunk[name].mask(chunk[name].isin(MISSING))
+                if cells.str.fullmatch(_WHOLE, na=True).all():
+                    chunk[name] = cells.map(int, na_action="ignore")
                     found.remove(name)
             if found:
                 raise TextFoundError(found, rows)
