@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from mlobs.sketch import (
     Quantiles,
+    Tally,
     benjamini_hochberg,
     judge,
     ks_noise,
@@ -169,6 +170,32 @@ def test_false_alarms() -> None:
         features = [(str(index), "input", 10, draw(rng, 20_000), draw(rng, rows)) for index in range(1000)]
         verdicts = Counter(drift.verdict for drift in judge(features))
         assert verdicts["stable"] >= 998
+
+
+@pytest.mark.parametrize(("rows", "many"), [(600, 300), (800, 400), (1500, 800)])
+def test_named_categories_that_were_frequent_by_chance_accuse_nobody(rows: int, many: int) -> None:
+    """Of hundreds that are equally frequent, the named ones are those that the reference happened to have most of."""
+    verdicts: Counter[str] = Counter()
+    for seed in range(100):
+        rng = np.random.default_rng(seed)
+        reference = Tally()
+        reference.add(rng.integers(0, many, rows))
+        categories = reference.categories()
+        current = np.zeros(categories.size, np.int64)
+        categories.count(rng.integers(0, many, 5000), current)
+        verdicts[judge([("shop", "input", 0, reference.count(categories), current)])[0].verdict] += 1
+    assert verdicts.keys() <= {"stable", "insufficient"}
+
+
+def test_drift_of_categories_that_are_really_frequent_is_seen() -> None:
+    """Where ranks are no chance, nothing is taken off, also of a reference that is small."""
+    shares = 1 / np.arange(1, 101)
+    reference, moved = Tally(), Tally()
+    reference.add(np.repeat(np.arange(100), (200 * shares).astype(np.int64)))
+    moved.add(np.repeat(np.arange(100)[::-1], (200 * shares).astype(np.int64)))
+    categories = reference.categories()
+    drift = judge([("shop", "input", 0, reference.count(categories), moved.count(categories))])[0]
+    assert drift.verdict == "drifted"
 
 
 def test_no_features() -> None:

@@ -26,6 +26,7 @@ Verdict = Literal["insufficient", "stable", "drifting", "drifted"]
 ALPHA = 0.001
 QUANTILE = 3.0902  # of the normal distribution at 1 - ALPHA
 POWER = 1.6449  # of the normal distribution at 95%
+CHOSEN = 4.0  # times what chance makes of a bin: the excess of one that was chosen for its count among hundreds
 KS_FACTOR = 1.9495  # sqrt(ln(2 / ALPHA) / 2)
 WARN = 0.1
 ACT = 0.25
@@ -67,6 +68,19 @@ def psi_smoothing(bins: int, n: float, m: float) -> float:
     than chi-squared expects, 1/n.
     """
     return (bins - 1) * math.log(m / n) / (2 * n) if 0 < n < m else 0.0
+
+
+def psi_chosen(reference: Counts) -> float:
+    """The PSI that naming the most frequent categories makes on average: part of what is frequent is so by chance, and here only.
+
+    Of categories, `other` and `missing` last. Those count whose frequency chance could confuse with the rarest named one's;
+    none where all are named.
+    """
+    named, other = reference[:-2], reference[-2]
+    if not len(named) or not other:
+        return 0.0
+    rarest = float(named.min())
+    return CHOSEN * int(np.count_nonzero(named <= rarest + 3 * math.sqrt(rarest))) / float(reference.sum())
 
 
 def psi_pvalue(value: float, bins: int, n: float, m: float) -> float:
@@ -149,8 +163,10 @@ def _measure(
     )
     expected = psi_expected(bins, n, m)
     plain = psi_smoothing(bins, n, m) - expected <= warn
+    chosen = 0.0 if ordered or not m else psi_chosen(reference)
     tested = pvalue if plain and n >= minimum_count(bins, warn) else math.nan
-    return drift, distance - expected, tested, plain and n >= minimum_count(bins, warn, m)
+    enough = plain and chosen <= warn and n >= minimum_count(bins, warn, m)
+    return drift, distance - expected - chosen, tested, enough
 
 
 def _verdict(excess: float, *, alarm: bool, enough: bool, warn: float, act: float) -> Verdict:
