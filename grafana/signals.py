@@ -26,7 +26,8 @@ WHO: Final = f'{NAME}, model_version=~"$version", model_variant=~"$variant"'
 OF_FEATURE: Final = f'{WHO}, role="$role", feature="$feature"'
 PROCESS: Final = 'job=~"$job", instance=~"$instance"'
 RELEASE: Final = "{{model_version}} {{model_variant}}"  # as legends have it
-FIRING: Final = 'ALERTS{component="mlobs", alertstate="firing", model_name=~"$model|"}'
+_FIRING: Final = 'ALERTS{component="mlobs", alertstate="firing"'
+FIRING: Final = f'{_FIRING}, {NAME}}} or {_FIRING}, model_name=""}}'  # a model's, and those of processes
 
 # ── recorded by rules ───────────────────────────────────────────────────────────────────────────────────────────────
 

@@ -184,6 +184,18 @@ def test_names_are_found_wherever_they_stand(expr: str, found: set[str]) -> None
     assert names_in(expr) == found
 
 
+@pytest.mark.parametrize("name", BOARDS)
+def test_one_value_is_never_a_pattern(name: str) -> None:
+    """A variable of one value, which Grafana does not escape, stands in no regular expression of Prometheus: c++ is a name."""
+    single = {one["name"] for one in variables(BOARDS[name]) if not one.get("multi")}
+    asked = [(one.where, one.expr) for one in questions(BOARDS[name])]
+    asked += [(one["name"], str(one["query"])) for one in variables(BOARDS[name])]
+    patterns = [(where, text) for where, expr in asked for text in re.findall(r'[=!]~"([^"]*)"', expr)]
+    assert patterns
+    for where, text in patterns:
+        assert single.isdisjoint(first or second for first, second in VARIABLE.findall(text)), where
+
+
 def test_traces_are_searched_by_attributes_that_spans_have() -> None:
     """Every span attribute in TraceQL is one of the contract."""
     texts = [target["query"] for _, panel in EVERYTHING for target in panel["targets"] if "query" in target]
