@@ -13,8 +13,8 @@ from mlobs.otel import names
 
 SPANS: Final = "traces_span_metrics_calls_total"  # collector-config/gateway.yaml counts them before it samples
 SPAN_DURATION: Final = "traces_span_metrics_duration_seconds"
-WHOSE: Final = " && ".join(
-    f'span.{key} =~ "${{{variable}:regex}}"'
+WHOSE: Final = " && ".join(  # in backquotes: between quotes the escapes of a pattern, 1\.2\.0, are an error of TraceQL
+    f"span.{key} =~ `${{{variable}:regex}}`"
     for key, variable in (
         (names.MODEL_NAME, "model"),
         (names.MODEL_VERSION, "version"),
