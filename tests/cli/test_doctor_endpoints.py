@@ -116,3 +116,32 @@ def test_a_socket_of_this_machine(tmp_path: Path) -> None:
     )
     assert f"FAIL  exporter      {url} answered UNAVAILABLE" in said
     assert "Start an OTLP/gRPC receiver" in said
+
+
+@pytest.mark.parametrize("protocol", ["http/protobuf", "grpc"])
+def test_a_proxy_is_named(protocol: str) -> None:
+    """What stands in between by the environment is told with the endpoint, and as what failed; its password is not."""
+    environ = {"OTEL_EXPORTER_OTLP_ENDPOINT": "http://collector:4318", "OTEL_EXPORTER_OTLP_PROTOCOL": protocol}
+    said = doctor(**environ, http_proxy=f"http://me:{SECRET}@127.0.0.1:1")
+    told, found = (next(line for line in said.splitlines() if step in line) for step in ("environment", "FAIL"))
+    for line in (told, found):
+        assert "through the proxy http://***@127.0.0.1:1" in line
+    assert "refused" in found
+    assert "NO_PROXY" in said
+    assert SECRET not in said
+    assert "proxy" not in doctor(**environ, http_proxy="http://127.0.0.1:1", no_proxy="collector")
+
+
+def test_a_proxy_may_have_answered() -> None:
+    """A status is the receiver's or the proxy's; a Prometheus that cannot be reached through one is told as such."""
+    with running() as sink:
+        sink.status = 403
+        proxied = {"OTEL_EXPORTER_OTLP_ENDPOINT": "http://collector:4318", "http_proxy": sink.url}
+        said = doctor(**proxied)
+        assert f"Or it is the answer of the proxy {sink.url}: correct HTTP_PROXY" in said
+        around = doctor(**(proxied | {"OTEL_EXPORTER_OTLP_ENDPOINT": sink.url, "no_proxy": "127.0.0.1,localhost"}))
+        assert "403" in around
+        assert "proxy" not in around
+    said = doctor("--prometheus", "http://prometheus:9090", http_proxy="http://127.0.0.1:1", no_proxy="localhost")
+    assert "FAIL  prometheus    http://prometheus:9090 does not answer through the proxy http://127.0.0.1:1" in said
+    assert "NO_PROXY" in said

@@ -8,6 +8,7 @@ from urllib.parse import urlsplit
 
 from mlobs.doctor.reach import reach, words
 from mlobs.doctor.setup import GRPC
+from mlobs.otel.proxy import CURE
 from mlobs.otel.secrets import shown
 
 if TYPE_CHECKING:
@@ -64,7 +65,7 @@ def diagnose(setup: Setup, way: Way, sent: Sent, timeout: float) -> Diagnosis:
         headers = {"Content-Type": "application/x-protobuf", **dict(way.endpoint.headers)}
         quoted = words(way.endpoint, sent.body, headers, look)
         said = f"{shown(way.url)} answered {status[1]} {status[2].strip()}" + (f": {quoted}" if quoted else "")
-        return Diagnosis(said, _cure(setup, way, int(status[1]), quoted))
+        return Diagnosis(said, _cure(setup, way, int(status[1]), quoted) + _or_the_proxy(way))
     unreached = _UNREACHED.search(answer.problem)
     return _unreached(way, unreached[1], look) if unreached else _itself(answer)
 
@@ -82,6 +83,11 @@ def _unreached(way: Way, reason: str, look: float) -> Diagnosis:
             "or close connections half way.",
         )
     return Diagnosis(f"{shown(way.url)} cannot be reached: {reason}", f"Start {_OTLP_HTTP}, there.")
+
+
+def _or_the_proxy(way: Way) -> str:
+    """Whose answer it may be, too."""
+    return f" Or it is the answer of the proxy {way.proxy}: {CURE[0].lower()}{CURE[1:]}." if way.proxy else ""
 
 
 def _itself(answer: Answer) -> Diagnosis:
@@ -208,6 +214,9 @@ def _grpc(way: Way, answer: Answer, look: float) -> Diagnosis:
     if found is None:
         return _itself(answer)
     code, details = found[1], found[2]
+    if code == "UNAVAILABLE" and way.proxy:
+        said = f"{shown(way.url)} cannot be called through the proxy {way.proxy}: {details[:_WORDS]}"
+        return Diagnosis(said, f"{CURE}.")
     if code in ("UNAVAILABLE", "DEADLINE_EXCEEDED", "UNKNOWN", "INTERNAL"):
         known = _reached(way, reach(way.endpoint, look, 4317))
         if known is not None:

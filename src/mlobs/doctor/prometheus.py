@@ -10,6 +10,7 @@ from typing import Any, Final
 from urllib.parse import unquote, urlencode, urlsplit, urlunsplit
 
 from mlobs.errors import MlobsError
+from mlobs.otel.proxy import proxy
 from mlobs.otel.secrets import shown
 
 _MOST: Final = 64 * 2**20  # bytes of an answer
@@ -64,7 +65,9 @@ class Prometheus:
                 raise self._refused(error) from None
         except (OSError, ValueError) as error:
             reason = getattr(error, "reason", error)
-            raise PrometheusError(f"{self.shown} does not answer: {reason}", down=True) from None
+            through = proxy(self._base)
+            said = f"{self.shown} does not answer" + (f" through the proxy {through}" if through else "")
+            raise PrometheusError(f"{said}: {reason}", down=True) from None
         except Exception as error:  # noqa: BLE001 - http.client's, of what is no HTTP
             raise PrometheusError(f"{self.shown} does not speak HTTP: {type(error).__name__}", down=True) from None
         if not isinstance(answer, dict) or answer.get("status") != "success" or "data" not in answer:

@@ -12,6 +12,7 @@ from mlobs.doctor.variables import misspelt
 from mlobs.otel.address import Address, address
 from mlobs.otel.chosen import chosen
 from mlobs.otel.endpoint import Endpoint, Signal, protocol, temporality
+from mlobs.otel.proxy import proxy
 from mlobs.otel.scrape import port
 from mlobs.otel.secrets import shown
 
@@ -38,6 +39,11 @@ class Way(NamedTuple):
     def address(self) -> Address:
         """Host and port of where to, or why there are none."""
         return address(self.url, grpc=self.protocol == GRPC)
+
+    @property
+    def proxy(self) -> str:
+        """What stands in between, as the environment says; empty where nothing does."""
+        return proxy(self.url, grpc=self.protocol == GRPC)
 
 
 class Setup(NamedTuple):
@@ -102,7 +108,7 @@ def _told(setup: Setup) -> Iterator[Finding]:
 def _leaving(way: Way) -> str:
     if way.exporter != "otlp":
         return f"OTEL_{way.signal.upper()}_EXPORTER={way.exporter}"
-    return f"OTLP {way.protocol} to {shown(way.url)}"
+    return f"OTLP {way.protocol} to {shown(way.url)}" + (f" through the proxy {way.proxy}" if way.proxy else "")
 
 
 def service(environ: Mapping[str, str]) -> str:

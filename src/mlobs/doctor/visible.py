@@ -9,6 +9,7 @@ from mlobs.doctor.finding import CANARY, PROMETHEUS, Finding, fail, ok, skipped,
 from mlobs.doctor.installation import numbers
 from mlobs.doctor.prometheus import PrometheusError
 from mlobs.otel import names
+from mlobs.otel.proxy import CURE
 from mlobs.otel.scrape import metric_name
 
 if TYPE_CHECKING:
@@ -38,6 +39,8 @@ def answering(prometheus: Prometheus) -> Finding:
 def _reachable(error: PrometheusError) -> str:
     if " 401 " in f" {error} " or " 403 " in f" {error} ":
         return "It wants credentials: a user and a password in front of the host of --prometheus"
+    if " through the proxy " in str(error):
+        return f"{CURE}."
     return (
         "Start it, or correct --prometheus: its base URL, as http://localhost:9090, with the path it is served under."
     )

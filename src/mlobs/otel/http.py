@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final
 
 from mlobs.otel.answer import Answer
 from mlobs.otel.connection import handlers, whole
+from mlobs.otel.proxy import CURE, proxy
 from mlobs.otel.trust import Files
 
 if TYPE_CHECKING:
@@ -97,13 +98,7 @@ class Http:
             reason = getattr(error, "reason", error)
             if isinstance(reason, ssl.SSLError):
                 self._opener = None  # files that are being replaced may be read anew while their times stay the same
-            return Answer(
-                delivered=False,
-                retryable=True,
-                problem=f"{url} cannot be reached ({reason}). Start an OTLP/HTTP receiver there, or set "
-                "OTEL_EXPORTER_OTLP_ENDPOINT, or turn the export off with OTEL_METRICS_EXPORTER=none and "
-                "OTEL_TRACES_EXPORTER=none.",
-            )
+            return Answer(delivered=False, retryable=True, problem=self._unreached(reason))
 
     def _current(self) -> urllib.request.OpenerDirector:
         """The opener; a new one where its files have been replaced."""
@@ -111,6 +106,16 @@ class Http:
         if self._opener is None or stamp != self._stamp:
             self._opener, self._stamp = opener(self.endpoint), stamp
         return self._opener
+
+    def _unreached(self, reason: object) -> str:
+        through = proxy(self.endpoint.url)
+        if through:
+            return f"{self.endpoint.shown} cannot be reached through the proxy {through} ({reason}). {CURE}."
+        return (
+            f"{self.endpoint.shown} cannot be reached ({reason}). Start an OTLP/HTTP receiver there, or set "
+            "OTEL_EXPORTER_OTLP_ENDPOINT, or turn the export off with OTEL_METRICS_EXPORTER=none and "
+            "OTEL_TRACES_EXPORTER=none."
+        )
 
     def _refused(self, error: urllib.error.HTTPError) -> Answer:
         cure = "Check what listens there."
