@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import re
@@ -28,9 +29,12 @@ from mlobs.doctor.rulefile import files, groups, read, seconds
 from mlobs.doctor.series import Fleet, process, shapes
 from mlobs.doctor.shape import shape
 from mlobs.errors import ConfigurationError
+from mlobs.otel import names
 from mlobs.otel.instrument import Instrument
+from mlobs.otel.points import NO_ATTRIBUTES, Numbers
 from mlobs.otel.scrape import metric_name
 from mlobs.release import tally
+from mlobs.release.prediction import Prediction
 from mlobs.resource import gpu
 from mlobs.testing import capture
 
@@ -310,6 +314,21 @@ def test_no_rules_are_an_error(
 def run(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str]:
     status = main(["cardinality", *arguments])
     return status, capsys.readouterr().out
+
+
+def test_classes_beyond_the_first_have_no_series_of_their_own() -> None:
+    """However many classes there are, the confusion has as many series as a tally tells of them."""
+    counted = tally.Tally(NO_ATTRIBUTES)
+    for one, other in itertools.product(range(30), repeat=2):
+        counted.add(Prediction(b"0" * 12, "m", "1", "champion", 0.0, None, "multiclass", one, None), other, 0.0, None)
+    [told] = [
+        len(one.each)
+        for one in counted.collect()
+        if isinstance(one, Numbers) and one.instrument is names.OUTCOME_CONFUSION
+    ]
+    for classes in (30, 3000):
+        of = process(Counter(), Fleet(task="multiclass", classes=classes))
+        assert sum(one.total for one in of if one.name == "mlobs_outcome_confusion_total") == told
 
 
 def test_the_command_says_what_there_will_be(reference: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -143,6 +143,9 @@ def test_classes_are_bounded() -> None:
     assert quality.accuracy == 100 / 101
     assert sum(confusion.values()) == 101
     assert len(confusion) == 21
+    told = {key[1:]: value for key, value in points(tally).items() if key[0] == "mlobs.outcome.confusion"}
+    assert told["_OTHER", "_OTHER"] == 80  # what is right, so that the diagonal is all that is
+    assert told["_OTHER", "_ANOTHER"] == 1
 
 
 def test_business_events_and_money() -> None:
@@ -348,6 +351,7 @@ def test_counters_only_grow() -> None:
     for step in range(300):
         tally.add(made(None, float(random.random())), bool(random.integers(2)), NOW, aim)
         tally.add(made(float(random.normal())), float(random.normal()), NOW, objective(task="regression"))
+        tally.add(made(f"c{random.integers(30)}"), f"c{random.integers(30)}", NOW, None)
         tally.business("k", float(random.normal()), "EUR")
         if step % 20 == 0:
             now = points(tally)

@@ -15,6 +15,8 @@ from mlobs.core import window
 from mlobs.core.settings import DURATION_BOUNDS, ROWS_BOUNDS
 from mlobs.otel import machine, names
 from mlobs.otel.scrape import metric_name
+from mlobs.release.objective import CLASSES
+from mlobs.release.quality import ANOTHER, OTHER
 from mlobs.sketch import scores
 
 if TYPE_CHECKING:
@@ -202,6 +204,15 @@ def name_of(shape: Shape) -> str:
     return f"{shape.role} {shape.kind} {' '.join(shape.keys)}"
 
 
+def _confused(fleet: Fleet, *, binary: bool) -> Iterator[tuple[str, str]]:
+    """Pairs of a predicted and an actual class; beyond those that have names there are one more, and one pair."""
+    classes = [str(index) for index in range(2 if binary else min(fleet.classes, CLASSES))]
+    more = not binary and fleet.classes > CLASSES
+    yield from itertools.product([*classes, OTHER] if more else classes, repeat=2)
+    if more:
+        yield OTHER, ANOTHER
+
+
 def _outcomes(fleet: Fleet) -> Iterator[Series]:
     if fleet.task:
         yield _one("outcomes", names.OUTCOME_EXPECTED, MODEL)
@@ -209,9 +220,8 @@ def _outcomes(fleet: Fleet) -> Iterator[Series]:
         for one in _histogram("outcomes", names.OUTCOME_DELAY, MODEL, (0.0,) * DELAYS):
             yield one._replace(sure=False)
     if fleet.task in ("binary", "multiclass"):
-        classes = [str(index) for index in range(2 if fleet.task == "binary" else fleet.classes)]
-        pairs = tuple(((names.PREDICTED, one), (names.ACTUAL, other)) for one in classes for other in classes)
         binary = fleet.task == "binary"
+        pairs = tuple(((names.PREDICTED, one), (names.ACTUAL, other)) for one, other in _confused(fleet, binary=binary))
         yield Series("outcomes", _name(names.OUTCOME_CONFUSION), MODEL, pairs, sure=binary)
         for instrument in (names.QUALITY_REALIZED, names.QUALITY_GAP):
             yield Series("outcomes", _name(instrument), MODEL, _measured(fleet), sure=False)

@@ -74,7 +74,8 @@ ATTRIBUTES: Final[dict[str, str]] = {
     REASON: "Why something was dropped, why a truth was not joined, or why a GPU's clocks are held down.",
     PROFILE_ID: "The identifier of the reference profile, a hash of its content.",
     PREDICTED: "The predicted class; at most 20 classes a model, the rest are `_OTHER`.",
-    ACTUAL: "The class it really was; of scores `1` for the positive class and `0` for the others.",
+    ACTUAL: "The class it really was, `_ANOTHER` where it and the predicted one are two beyond the 20; of scores `1` for the "
+    "positive class and `0` for the others.",
     DIRECTION: "`over` or `under`: on which side of the truth a prediction was; of money `gain` or `loss`.",
     MEASURE: "`accuracy`, `f1` or `auc`.",
     KPI: "What a business event is called; `prediction` for what the cost matrix says a prediction was worth.",

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 SHARES: Final = (0.5, 0.9, 0.99)
 OTHER: Final = "_OTHER"
+ANOTHER: Final = "_ANOTHER"  # the actual class, where another one beyond those that have names was predicted
 
 
 class Quality(NamedTuple):

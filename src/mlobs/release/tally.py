@@ -17,7 +17,7 @@ from mlobs.release.hours import Hours
 from mlobs.release.label import class_name
 from mlobs.release.objective import CLASSES, LARGEST, is_currency
 from mlobs.release.packing import plain
-from mlobs.release.quality import OTHER, SHARES, Whole, judged, magnitudes
+from mlobs.release.quality import ANOTHER, OTHER, SHARES, Whole, judged, magnitudes
 from mlobs.sketch import Exponential as Sketch
 from mlobs.sketch import scores
 from mlobs.sketch.categories import PRIVATE
@@ -244,7 +244,7 @@ class Tally:
         total = self._total
         task = None if objective is None else objective.task
         confusion, money = (total.confusion, total.money) if objective is None else _begun(total, objective)
-        confusion = _told(confusion, objective.names if objective is not None else ())
+        confusion = _told(_apart(confusion, total.right), objective.names if objective is not None else ())
         yield Numbers(names.OUTCOME_EXPECTED, self._attributes, (self._expected,))
         yield Numbers(names.OUTCOME_JOINED, self._attributes, (total.joined,))
         if total.joined:
@@ -292,6 +292,14 @@ def _begun(total: Hour, objective: Objective) -> tuple[dict[tuple[str, str], int
     return {**confusion, **total.confusion}, {**money, **total.money}
 
 
+def _apart(confusion: dict[tuple[str, str], int], right: int) -> dict[tuple[str, str], int]:
+    """The same, with what is wrong among classes without a name apart: on the diagonal stands what is right, and no more."""
+    if (OTHER, OTHER) not in confusion:
+        return confusion
+    nameless = right - sum(count for (one, other), count in confusion.items() if one == other != OTHER)
+    return {**confusion, (OTHER, OTHER): nameless, (OTHER, ANOTHER): confusion[OTHER, OTHER] - nameless}
+
+
 def _told(confusion: dict[tuple[str, str], int], named: Iterable[str]) -> dict[tuple[str, str], int]:
     """The pairs whose names may leave: those that the objective names, small numbers, and what is no rarity.
 
@@ -302,6 +310,7 @@ def _told(confusion: dict[tuple[str, str], int], named: Iterable[str]) -> dict[t
         met.update(dict.fromkeys(pair, count))
     public = {
         OTHER,
+        ANOTHER,
         *named,
         *(name for name, count in met.items() if count >= PRIVATE or (len(name) < _DIGITS and name.isdigit())),
     }
