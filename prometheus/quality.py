@@ -222,7 +222,7 @@ def alerts() -> list[Alert]:
     enough = f"{JOINED} >= {LEAST}"
     model = f"on ({MODEL})"
     week = "[6d] offset 1d"
-    before = f"avg_over_time({QUALITY}{week})"
+    before, brought = (f"avg_over_time({record}{week})" for record in (QUALITY, PER_ROW))
     return [
         Alert(
             "MlobsOutcomeCoverageDrop",
@@ -262,7 +262,7 @@ def alerts() -> list[Alert]:
         ),
         Alert(
             "MlobsBusinessValueDrop",
-            f"{PER_ROW} < 0.5 * (avg_over_time({PER_ROW}{week}) > 0)\nand {model} {ROWS} >= {LEAST}",
+            f"({PER_ROW} or 0 * {brought}) < 0.5 * ({brought} > 0)\nand {model} {ROWS} >= {LEAST}",
             "critical",
             "1h",
             "30m",

@@ -144,6 +144,23 @@ def test_labels_numbers_and_money(tmp_path: Path) -> None:
     unit_test(tmp_path, BOTH[:1], [{"interval": "1m", "input_series": given, "promql_expr_test": tests}])
 
 
+def test_money_that_stays_away_is_told_until_it_comes_back(tmp_path: Path) -> None:
+    """Also when a whole day brought none and no process tells of it any more; of a model that predicts no longer nothing is."""
+    good, bad = 60 * 24 * 3, 60 * 24 * 3  # minutes
+    given = []
+    for model, rows in (("serves", f"0+20x{good + bad}"), ("served", f"0+20x{good}")):
+        told = {**MODEL, "model_name": model, "instance": "a"}
+        given.append(series("mlobs_prediction_rows_total", rows, **told, model_operation="predict"))
+        money = {"kpi": "order", "currency": "EUR", "direction": "gain"}
+        given.append(series("mlobs_business_value_total", f"0+9x{good}", **{**told, "instance": "b"}, **money))
+    tests = [
+        fired("MlobsBusinessValueDrop", "3d"),
+        fired("MlobsBusinessValueDrop", "3d20h", "serves"),
+        fired("MlobsBusinessValueDrop", "5d12h", "serves"),
+    ]
+    unit_test(tmp_path, BOTH, [{"interval": "1m", "input_series": given, "promql_expr_test": tests}])
+
+
 def test_what_fell_is_told_and_what_did_not_is_not(tmp_path: Path) -> None:
     """After six good days truths stay away, answers get worse, errors grow and money is lost; another model goes on."""
     good, bad = 60 * 24 * 6, 60 * 24 * 2  # minutes
