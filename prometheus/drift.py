@@ -101,7 +101,7 @@ def alerts() -> list[Alert]:
     critical, warning = "MlobsFeatureDriftCritical", "MlobsFeatureDriftWarning"
     who = "{{ $labels.model_name }} {{ $labels.model_version }}"
     which = "{{ $labels.feature }} ({{ $labels.role }}) of " + who
-    ratio, dropped = prometheus(names.FEATURE_REFERENCE_RATIO), prometheus(names.SDK_DROPPED)
+    dropped = prometheus(names.SDK_DROPPED)
     model = "model_name, model_version, model_variant"
     return [
         Alert(
@@ -144,7 +144,7 @@ def alerts() -> list[Alert]:
         ),
         Alert(
             "MlobsReferenceDisagrees",
-            f"max by ({FEATURE}) (\n  max by ({FEATURE}, bin) ({ratio}) - min by ({FEATURE}, bin) ({ratio})\n) > 1e-6",
+            disagreeing(),
             "warning",
             "1h",
             "0s",
@@ -161,6 +161,18 @@ def alerts() -> list[Alert]:
             "What is beyond the limit is counted as one or not at all: max_models, max_features of mlobs.configure, and a hundred operations a model.",
         ),
     ]
+
+
+def disagreeing(selector: str = "") -> str:
+    """Features of which two references are told: in shares, or, as quantiles' shares are alike, in what a bin holds."""
+    ratio, info = (
+        prometheus(one) + (f"{{{selector}}}" if selector else "")
+        for one in (names.FEATURE_REFERENCE_RATIO, names.FEATURE_BIN_INFO)
+    )
+    return (
+        f"max by ({FEATURE}) (\n  max by ({FEATURE}, bin) ({ratio}) - min by ({FEATURE}, bin) ({ratio})\n) > 1e-6\n"
+        f"or max by ({FEATURE}) (\n  count by ({FEATURE}, bin) (group by ({FEATURE}, bin, label) ({info}))\n) > 1"
+    )
 
 
 def _steady(series: str, name: str, enter: float, leave: float) -> str:

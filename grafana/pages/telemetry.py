@@ -8,7 +8,7 @@ import drift
 import quality
 from board import INSTANCES, JOBS, MODELS, VARIANTS, VERSIONS, Page, Section
 from panels import Query, drawn, stated
-from signals import BINS, COUNTED, FEATURE, INFO, MODEL, NAME, OBJECTIVE, PROCESS, WHO, rate
+from signals import BINS, COUNTED, INFO, MODEL, NAME, OBJECTIVE, PROCESS, WHO, rate
 from tables import Column, tabled
 from vocabulary import prometheus
 
@@ -28,12 +28,11 @@ def age(series: str) -> str:
 def page() -> Page:
     """What to open when a page is empty, or says what cannot be."""
     dropped, errors = prometheus(names.SDK_DROPPED), prometheus(names.SDK_ERRORS)
-    reference = prometheus(names.FEATURE_REFERENCE_RATIO)
+    told = f"{prometheus(names.FEATURE_REFERENCE_RATIO)}{{{WHO}}}"
     silent = (
         f"count(group by (model_name) (max_over_time({INFO}{{{NAME}}}[6h]))"
         f" unless on (model_name) group by (model_name) ({INFO}{{{NAME}}})) or 0 * count(max_over_time({INFO}{{{NAME}}}[6h]))"
     )
-    apart = f"max by ({FEATURE}, bin) ({reference}{{{WHO}}}) - min by ({FEATURE}, bin) ({reference}{{{WHO}}})"
     now = [
         stated(
             "Processes that tell",
@@ -79,7 +78,7 @@ def page() -> Page:
             "References that disagree",
             "Features for which processes of one version tell two references: their drift is of neither.",
             "short",
-            Query(f"sum(max by ({FEATURE}) ({apart}) > bool 1e-6)"),
+            Query(f"count({drift.disagreeing(WHO)}) or 0 * count({told})"),
             steps=((1, "red"),),
             decimals=0,
             empty="no references",

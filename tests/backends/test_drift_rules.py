@@ -189,18 +189,23 @@ def test_slow_drift_is_told(tmp_path: Path) -> None:
 
 def test_references_that_are_missing_or_disagree_are_told(tmp_path: Path) -> None:
     """Counted features without a reference, replicas with two references, and what is beyond a limit."""
-    lost, two = (f'{MODEL},role="input",feature="{name}"' for name in ("lost", "two"))
+    lost, two, moved, one = (f'{MODEL},role="input",feature="{name}"' for name in ("lost", "two", "moved", "one"))
     series = [
         _series("mlobs_feature_observations_total", f'{lost},bin="00",instance="a"', "0+30x130"),
         _series("mlobs_feature_reference_ratio", f'{two},bin="00",instance="a"', "0.5x130"),
         _series("mlobs_feature_reference_ratio", f'{two},bin="00",instance="b"', "0.6x130"),
+        *(
+            _series("mlobs_feature_bin_info", f'{which},bin="00",instance="{instance}",label="≤ {edge}"', "1x130")
+            for which, edges in ((moved, (3, 5)), (one, (3, 3)))
+            for instance, edge in zip("ab", edges, strict=True)
+        ),
         _series("mlobs_feature_reference_samples", two, f"{SAMPLES}x130"),
         _series("mlobs_sdk_dropped_total", 'job="churn",instance="a",reason="feature_limit"', "0+5x130"),
         _series("mlobs_sdk_dropped_total", 'job="churn",instance="a",reason="ragged"', "0+5x130"),
     ]
     tests = [
         fired("MlobsReferenceMissing", "125m", {"model_name": "m", "model_version": "1"}),
-        fired("MlobsReferenceDisagrees", "125m", {"feature": "two"}),
+        fired("MlobsReferenceDisagrees", "125m", {"feature": "two"}, {"feature": "moved"}),
         fired("MlobsCardinalityOverflow", "125m", {"job": "churn", "reason": "feature_limit"}),
     ]
     unit_test(tmp_path, BOTH, [{"interval": "1m", "input_series": series, "promql_expr_test": tests}])
