@@ -123,8 +123,13 @@ def release(expr: str) -> str:
 
 def labelled(expr: str, variants: str = "sum") -> str:
     """Bins of one feature with what they hold; its variants summed, or averaged."""
-    info = f"max by ({FEATURE}, bin, label) ({prometheus(names.FEATURE_BIN_INFO)}{{{OF_FEATURE}}})"
-    return f"{variants} by (bin, label) ({expr} * on ({FEATURE}, bin) group_left (label) {info})"
+    return f"{variants} by (bin, label) ({expr} * on ({FEATURE}, bin) group_left (label) {held(OF_FEATURE)})"
+
+
+def held(selector: str) -> str:
+    """What each bin holds, by its label. Where two references are told it is the one that most processes have."""
+    each = f"count by ({FEATURE}, bin, label) ({prometheus(names.FEATURE_BIN_INFO)}{{{selector}}})"
+    return f"(topk by ({FEATURE}, bin) (1, {each}) > bool 0)"
 
 
 def scored(expr: str, by: str = "") -> str:

@@ -20,6 +20,7 @@ from signals import (
     calls,
     counted,
     failing,
+    held,
     quantile,
     rate,
     release,
@@ -213,7 +214,7 @@ def page() -> Page:
         ),
     ]
     observed = rate(names.FEATURE_OBSERVATIONS, f'{WHO}, role="output"', f"{MODEL}, role, feature, bin")
-    info = f'max by ({drift.FEATURE}, bin, label) ({prometheus(names.FEATURE_BIN_INFO)}{{{WHO}, role="output"}})'
+    info = held(f'{WHO}, role="output"')
     answers = [
         barred(
             "Scores by version",

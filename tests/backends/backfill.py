@@ -33,7 +33,7 @@ def tell(server: Prometheus, now: float) -> Floats:
     """Tell it all of the history: exports, then what rules make of them. Returns the times of the exports."""
     at = times(now)
     for index, process in enumerate(PROCESSES):
-        _export(server, process, list(told(index, at)), at)
+        export(server, process, list(told(index, at)), at)
     for kind in ("rules", "alerts"):
         for file in sorted(RULES.glob(f"mlobs-*.{kind}.yml")):
             for group in yaml.safe_load(file.read_text("utf-8"))["groups"]:
@@ -42,8 +42,8 @@ def tell(server: Prometheus, now: float) -> Floats:
     return at
 
 
-def _export(server: Prometheus, process: str, series: list[Series], at: Floats) -> None:
-    """In requests of an hour each: points made once, and given new numbers and times."""
+def export(server: Prometheus, process: str, series: list[Series], at: Floats) -> None:
+    """Tell what a process exported, in requests of an hour each: points made once, and given new numbers and times."""
     hour = 3600 // STEP
     for first in range(0, len(at), hour):
         request = ExportMetricsServiceRequest()

@@ -16,6 +16,7 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any, NamedTuple
 
+import numpy as np
 import pytest
 import yaml
 from tests.backends import backfill, history
@@ -238,6 +239,23 @@ def test_what_was_earned_adds_up(fleet: Filled) -> None:
         assert value == pytest.approx(gains[version] - losses[version] - cost[version])
         assert value > 0
         assert of_thousand[version] / cost_of_thousand[version] == pytest.approx(value / cost[version])
+
+
+def test_two_references_are_no_error(fleet: Filled) -> None:
+    """Where a process tells another reference, a bin is called what most call it, and no panel fails."""
+    of = {
+        names.MODEL_NAME: "credit", names.MODEL_VERSION: "1", names.MODEL_VARIANT: names.CHAMPION,
+        names.ROLE: names.ROLE_INPUT, names.FEATURE: "income", names.BIN: "00",
+    }  # fmt: skip
+    strange = history.Series(names.FEATURE_BIN_INFO, {**of, names.LABEL: "≤ 17"}, np.ones(1))
+    backfill.export(fleet.server, "third", [strange], np.array([fleet.now]))
+    for board, where in (
+        ("mlobs-data", "$feature: live beside reference A"),
+        ("mlobs-data", "$feature: live beside reference B"),
+        ("mlobs-data", "$feature: shares over time A"),
+    ):
+        found = told(fleet, board, where, model="credit", version="1", role="input", feature="income", window="1h")
+        assert {one["metric"]["label"] for one in found} == {f"≤ {index}" for index in range(5)}
 
 
 def test_what_fails_is_a_share(fleet: Filled) -> None:
