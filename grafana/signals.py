@@ -91,6 +91,13 @@ def counted(instrument: Instrument, selector: str, by: str, window: str = "$__ra
     return f"sum by ({by}) (increase({prometheus(instrument)}{{{selector}}}[{window}]))"
 
 
+def counted_whole(instrument: Instrument, selector: str, window: str) -> str:
+    """How much a counter has grown in all, what its series began with included: for what may come once and never again."""
+    series = f"{prometheus(instrument)}{{{selector}}}"
+    before = f"{series} offset {window}"
+    return f"sum(increase({series}[{window}]) and {before} or (max_over_time({series}[{window}]) unless {before}))"
+
+
 def rate(instrument: Instrument, selector: str, by: str) -> str:
     """How fast a counter grows, summed."""
     return f"sum by ({by}) (rate({prometheus(instrument)}{{{selector}}}[$__rate_interval]))"

@@ -153,7 +153,8 @@ def alerts() -> list[Alert]:
         ),
         Alert(
             "MlobsCardinalityOverflow",
-            f'sum by (job, reason) (increase({dropped}{{reason=~"model_limit|feature_limit|operation_limit"}}[15m])) > 0',
+            # as it is, not as it grows: a model beyond the limit is counted once, when it comes
+            f'sum by (job, reason) ({dropped}{{reason=~"model_limit|feature_limit|operation_limit"}}) > 0',
             "warning",
             "15m",
             "0s",

@@ -8,7 +8,7 @@ import drift
 import quality
 from board import INSTANCES, JOBS, MODELS, VARIANTS, VERSIONS, Page, Section
 from panels import Query, drawn, stated
-from signals import BINS, COUNTED, INFO, MODEL, NAME, OBJECTIVE, PROCESS, WHO, rate
+from signals import BINS, COUNTED, INFO, MODEL, NAME, OBJECTIVE, PROCESS, WHO, counted_whole, rate
 from tables import Column, tabled
 from vocabulary import prometheus
 
@@ -27,7 +27,6 @@ def age(series: str) -> str:
 
 def page() -> Page:
     """What to open when a page is empty, or says what cannot be."""
-    dropped, errors = prometheus(names.SDK_DROPPED), prometheus(names.SDK_ERRORS)
     told = f"{prometheus(names.FEATURE_REFERENCE_RATIO)}{{{WHO}}}"
     silent = (
         f"count(group by (model_name) (max_over_time({INFO}{{{NAME}}}[6h]))"
@@ -62,7 +61,7 @@ def page() -> Page:
             "Dropped in the time shown",
             "Rows, spans and calls that mlobs did not take in: what other pages leave out.",
             "short",
-            Query(f"sum(increase({dropped}{{{PROCESS}}}[$__range])) or 0 * count({SERIES}{{{PROCESS}}})"),
+            Query(f"{counted_whole(names.SDK_DROPPED, PROCESS, '$__range')} or 0 * count({SERIES}{{{PROCESS}}})"),
             steps=((1, "orange"),),
             decimals=0,
         ),
@@ -70,7 +69,7 @@ def page() -> Page:
             "Errors inside mlobs",
             "Errors of mlobs itself in the time shown, which no caller saw: worth a bug report.",
             "short",
-            Query(f"sum(increase({errors}{{{PROCESS}}}[$__range])) or 0 * count({SERIES}{{{PROCESS}}})"),
+            Query(f"{counted_whole(names.SDK_ERRORS, PROCESS, '$__range')} or 0 * count({SERIES}{{{PROCESS}}})"),
             steps=((1, "red"),),
             decimals=0,
         ),

@@ -136,6 +136,9 @@ def test_counters_are_taken_by_their_growth(where: str, expr: str) -> None:
     """A counter or bucket stands in rate or increase, a rate is of $__rate_interval, and all are summed or the like."""
     if where.partition(": ")[2] in {"role", "feature"}:
         return  # label_values takes a counter's labels
+    # the most that a series had which was not there before is its growth
+    expr = re.sub(r"\w+\{[^}]*\} offset \$__range", "before", expr)
+    expr = re.sub(r"max_over_time\([^)]*\) unless before", "begun", expr)
     for found in re.finditer(r"\b\w+(?:_total|_bucket|_count)\b(?=\{|\[|\))", expr):
         before = expr[: found.start()]
         if found[0].endswith("_total") or "seconds_" in found[0] or "size_" in found[0]:

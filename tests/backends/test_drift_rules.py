@@ -201,11 +201,17 @@ def test_references_that_are_missing_or_disagree_are_told(tmp_path: Path) -> Non
         ),
         _series("mlobs_feature_reference_samples", two, f"{SAMPLES}x130"),
         _series("mlobs_sdk_dropped_total", 'job="churn",instance="a",reason="feature_limit"', "0+5x130"),
+        _series("mlobs_sdk_dropped_total", 'job="churn",instance="a",reason="model_limit"', "_x20 4x110"),
         _series("mlobs_sdk_dropped_total", 'job="churn",instance="a",reason="ragged"', "0+5x130"),
     ]
     tests = [
         fired("MlobsReferenceMissing", "125m", {"model_name": "m", "model_version": "1"}),
         fired("MlobsReferenceDisagrees", "125m", {"feature": "two"}, {"feature": "moved"}),
-        fired("MlobsCardinalityOverflow", "125m", {"job": "churn", "reason": "feature_limit"}),
+        fired(
+            "MlobsCardinalityOverflow",
+            "125m",
+            {"job": "churn", "reason": "feature_limit"},
+            {"job": "churn", "reason": "model_limit"},
+        ),
     ]
     unit_test(tmp_path, BOTH, [{"interval": "1m", "input_series": series, "promql_expr_test": tests}])

@@ -241,6 +241,18 @@ def test_what_was_earned_adds_up(fleet: Filled) -> None:
         assert of_thousand[version] / cost_of_thousand[version] == pytest.approx(value / cost[version])
 
 
+def test_what_was_dropped_once_is_told(fleet: Filled) -> None:
+    """A reason that came with its whole count, as a burst's does, is in the sum of the time shown, and of no later one."""
+    where = "Dropped in the time shown A"
+    [question] = [one for one in questions(BOARDS["mlobs-telemetry"]) if one.where.partition(" ")[2] == where]
+    only: Values = {"job": history.JOB, "instance": "burst"}
+    at = fleet.now + np.arange(-3600.0, 1.0, 60.0)
+    once = history.Series(names.SDK_DROPPED, {names.REASON: "ring_full"}, np.full(len(at), 70_000.0))
+    backfill.export(fleet.server, "burst", [once], at)
+    assert [number(one) for one in answer(fleet, question, only, 2 * 3600)] == [70_000]
+    assert [number(one) for one in answer(fleet, question, only, 1800)] == [0]
+
+
 def test_two_references_are_no_error(fleet: Filled) -> None:
     """Where a process tells another reference, a bin is called what most call it, and no panel fails."""
     of = {

@@ -48,7 +48,7 @@ def population(
     try:
         by_name = count(prometheus)
         processes = _number(prometheus, f"count({_SERIES})")
-        over = _number(prometheus, f'sum(increase({_DROPPED}{{reason=~"{_OVER}"}}[1h]))')
+        over = _number(prometheus, f'sum({_DROPPED}{{reason=~"{_OVER}"}})')
         models = prometheus.query(f"count by (model_version, model_variant) ({metric_name(names.MODEL_INFO)})")
     except PrometheusError as error:
         yield fail(CARDINALITY, str(error), "Look at Prometheus' log.")
@@ -71,7 +71,7 @@ def population(
     else:
         yield ok(CARDINALITY, said)
     if over:
-        said = f"{over:,.0f} rows or models in the last hour were beyond max_models or max_features"
+        said = f"{over:,.0f} rows or models are beyond max_models or max_features"
         yield warn(CARDINALITY, said, "Give models stable names; see docs/alerts.md, MlobsCardinalityOverflow.")
     if profile is not None:
         fleet = _fleet([one["metric"] for one in models], int(processes))
