@@ -99,9 +99,11 @@ def capture(**settings: Any) -> Iterator[Telemetry]:  # noqa: ANN401 - the field
     from opentelemetry.sdk.trace.export import SimpleSpanProcessor
     from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
+    from mlobs.otel.ids import Ids
+
     exporter = InMemorySpanExporter()
     if "tracer_provider" not in settings:
-        provider = TracerProvider(shutdown_on_exit=False)
+        provider = TracerProvider(id_generator=Ids(), shutdown_on_exit=False)
         provider.add_span_processor(SimpleSpanProcessor(exporter))
         settings["tracer_provider"] = provider
     clock = Clock()

@@ -64,6 +64,42 @@ def counts(sink: Sink) -> dict[str, int]:
     return found
 
 
+SEEDED = """
+import random
+
+import numpy as np
+
+import mlobs
+
+
+@mlobs.observe(model="m")
+def predict(x):
+    return random.random()
+
+
+def answers():
+    random.seed(3)
+    np.random.seed(3)
+    found = [predict(np.ones((1, 3))) for _ in range(100)]
+    assert mlobs.flush(timeout=20)
+    return *found, random.random(), np.random.random()
+
+
+mlobs.configure(spans="never")
+expected = answers()
+mlobs.configure(spans="always")
+assert answers() == answers() == expected
+"""
+
+
+def test_what_a_program_seeds_is_its_own(sink: Sink) -> None:
+    """Spans take nothing from `random`: a seeded program answers as it does without, and no two spans have one id."""
+    run(SEEDED, sink)
+    spans = sink.spans
+    assert len(spans) > 100  # the first ones come before the SDK has been loaded, and a fold makes a few of those
+    assert len({span.span_id for span in spans}) == len({span.trace_id for span in spans}) == len(spans)
+
+
 def test_greenlets_have_a_context_each(sink: Sink) -> None:
     """gevent, patched first: greenlets that take turns inside calls count exactly, and exports go on between them."""
     script = """

@@ -97,6 +97,8 @@ class Spans:
             return self._mine
         from opentelemetry.sdk.trace import SpanProcessor, TracerProvider
 
+        from mlobs.otel.ids import Ids
+
         queue, dropped = self._queue, self._dropped
 
         class Enqueue(SpanProcessor):
@@ -110,7 +112,7 @@ class Spans:
                 else:
                     queue.append(span)
 
-        provider = TracerProvider(resource=self._resource(), shutdown_on_exit=False)
+        provider = TracerProvider(resource=self._resource(), id_generator=Ids(), shutdown_on_exit=False)
         provider.add_span_processor(Enqueue())
         try:
             self._exporter = self._exporter or self._make_exporter(wanted)
