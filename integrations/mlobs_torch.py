@@ -31,7 +31,7 @@ def _modules(hooks: Hooks) -> None:
     of_transformers = reading._replace(inputs=_main, first=False)
 
     def each(cls: type) -> None:
-        if cls.__module__.partition(".")[0] == "torch":
+        if cls.__module__.partition(".")[0] == "torch" or _of_keras(cls):
             return
         if getattr(getattr(cls, "forward", None), "__mlobs__", False):
             # somebody decorated it, and is told by that: its calls must not meet what stands in a class above
@@ -52,6 +52,11 @@ def _modules(hooks: Hooks) -> None:
     # these run the model to look at it; torch.jit.trace and Tracer.trace themselves are patched by torch.compile
     hooks.suppress(torch.jit._trace, "_check_trace")  # noqa: SLF001 - likewise
     hooks.suppress(torch.onnx, "export")
+
+
+def _of_keras(cls: type) -> bool:
+    """Whether it is a layer or model of Keras on torch: its integration knows which calls are predictions."""
+    return any(above.__module__.partition(".")[0] == "keras" for above in cls.__mro__)
 
 
 def _compiled(hooks: Hooks) -> None:

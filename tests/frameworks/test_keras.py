@@ -1,4 +1,4 @@
-"""Keras under `mlobs.instrument()`, on TensorFlow and on jax: the same answers, each prediction once, graphs and files as they are."""
+"""Keras under `mlobs.instrument()`, on TensorFlow, jax and torch: the same answers, each prediction once, graphs and files as they are."""
 
 from __future__ import annotations
 
@@ -32,9 +32,11 @@ Y = X.sum(axis=1, keepdims=True)
 
 @pytest.fixture(autouse=True)
 def _hooked() -> Iterator[None]:
+    if BACKEND == "torch":
+        mlobs.instrument("torch")  # which is imported before Keras, and hooks first
     mlobs.instrument("keras")
     yield
-    mlobs.uninstrument("keras")
+    mlobs.uninstrument()
 
 
 def linear(name: str | None = None) -> Any:
@@ -179,6 +181,18 @@ def test_models_of_the_users_own(telemetry: Telemetry) -> None:
         ("Late", "call"): 5,
     }
     assert Own.predict.__doc__ == "Twice what others say."
+
+
+def test_a_model_in_the_making_counts_nothing(telemetry: Telemetry) -> None:
+    """A model, one that has predicted too, that becomes a part of another one."""
+    part = linear("part")
+    part.predict(X, verbose=0)
+    given = keras.Input((3,))
+    whole = keras.Model(given, part(given), name="whole")
+    np.testing.assert_allclose(array(whole(X)), Y, rtol=1e-4, atol=1e-5)
+    whole(X, training=True)
+    assert calls(telemetry) == {("part", "predict"): 1, ("whole", "call"): 1}
+    assert telemetry.total("mlobs.sdk.dropped") == 0
 
 
 def test_names(telemetry: Telemetry) -> None:
@@ -374,16 +388,18 @@ def test_everything_is_put_back(telemetry: Telemetry) -> None:
     assert rows(telemetry) == {("churn", "call"): 40}
 
 
-def test_all_of_this_holds_on_jax() -> None:
-    """The same tests, in a process in which Keras runs on jax."""
-    pytest.importorskip("jax")
+@pytest.mark.parametrize("backend", ["jax", "torch"])
+def test_all_of_this_holds_on(backend: str) -> None:
+    """The same tests, in a process in which Keras runs on another backend, which is hooked too where it can be."""
+    pytest.importorskip(backend)
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", __file__]
-    environ = {**os.environ, "KERAS_BACKEND": "jax"}
+    environ = {**os.environ, "KERAS_BACKEND": backend}
     done = subprocess.run(command, env=environ, capture_output=True, text=True, timeout=500)
     assert done.returncode == 0, done.stdout
 
 
-if BACKEND == "jax":  # each on its own backend
-    del test_functions_of_tensorflow_are_traced_as_without, test_all_of_this_holds_on_jax
-else:
+# each on its own backend
+if BACKEND != "tensorflow":
+    del test_functions_of_tensorflow_are_traced_as_without, test_all_of_this_holds_on
+if BACKEND != "jax":
     del test_functions_of_jax_are_traced_as_without
