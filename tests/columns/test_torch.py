@@ -116,3 +116,15 @@ def test_a_module_is_observed_as_it_is(telemetry: Telemetry) -> None:
     assert telemetry.total("mlobs.feature.value", role="input", feature="f0") == 20
     assert telemetry.total("mlobs.feature.value", role="output", feature="score_1") == 20
     assert telemetry.total("mlobs.sdk.dropped") == 0
+
+
+def test_a_state_beside_an_answer_is_left_out_with_a_gradient_or_without(caplog: pytest.LogCaptureFixture) -> None:
+    """What a recurrent network answers, scores and its state: the same is told of both, and its span has the rest."""
+    for gradient in (False, True):
+        scores, state = torch.ones(3, 2, requires_grad=gradient), torch.ones(1, 3, 5, requires_grad=gradient)
+        with mlobs.testing.capture(spans="always") as telemetry:
+            mlobs.observe(model="m")(lambda x, answer=(scores, (state, state)): answer)(torch.ones(3, 4))
+            assert telemetry.total("mlobs.prediction.rows") == 3
+            assert telemetry.total("mlobs.sdk.dropped") > 0
+            assert len(telemetry.spans) == 1
+    assert "RuntimeError" not in caplog.text

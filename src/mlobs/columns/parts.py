@@ -43,7 +43,7 @@ def blocks(value: Sequence[Any], features: int | None) -> Iterator[Block]:
     """What a list or a tuple of containers holds. Raises UnreadableError."""
     items = [settled(item) for item in value if item is not None]
     if any(isinstance(item, np.ndarray) for item in items) or isinstance(items[0], list):
-        items = [np.array(item, None if _plain(item) else object) if isinstance(item, list) else item for item in items]
+        items = _arrays(items)
     if not all(isinstance(item, np.ndarray) and not item.dtype.names for item in items):
         _check(items)
         yield from lookup.blocks(items, features)
@@ -63,6 +63,15 @@ def blocks(value: Sequence[Any], features: int | None) -> Iterator[Block]:
         message = f"arrays of {sorted({len(item) for item in items})} rows do not stand beside each other"
         raise UnreadableError(message, reason="ragged", rows=max(map(len, items)))
     yield _beside(items)
+
+
+def _arrays(items: list[Any]) -> list[Any]:
+    """Lists as arrays, beside what is one. Raises UnreadableError: tensors with a gradient, say, refuse."""
+    try:
+        return [np.array(item, None if _plain(item) else object) if isinstance(item, list) else item for item in items]
+    except Exception as error:
+        rows = max((len(item) for item in items if isinstance(item, np.ndarray) and item.ndim), default=len(items))
+        raise UnreadableError("lists of objects that make no array are no columns", rows=rows) from error
 
 
 def _below(items: list[Any], features: int | None, *, tied: bool) -> bool:
