@@ -272,6 +272,93 @@ def test_a_sigterm_that_is_said_twice_is_one(sink: Sink) -> None:
     assert sink.calls() == 5
 
 
+@pytest.mark.parametrize("kind", ["Process", "Pool"])
+def test_a_sigterm_that_python_does_not_see_is_sent_once_more(sink: Sink, kind: str) -> None:
+    """A worker that waits for a lock of another process, as a pool's does for its task: the signal came just before that.
+
+    Sent to another thread, it interrupts no wait of the main one either.
+    """
+    script = f"""
+    held = multiprocessing.get_context("fork").Lock()
+
+    def serve(n):
+        work(n)
+        other = threading.Timer(0.2, lambda: signal.pthread_kill(threading.get_ident(), signal.SIGTERM))
+        other.daemon = True
+        other.start()
+        held.acquire()
+
+    held.acquire()
+    process = multiprocessing.get_context("fork").Process(target=serve, args=(7,))
+    process.name = "Fork{kind}Worker-1"
+    process.start()
+    process.join(20)
+    say("ready")
+    assert process.exitcode == -signal.SIGTERM, process.exitcode
+    """
+    with program(sink, script) as process:
+        assert process.communicate(timeout=60) == ("", "")
+        assert process.returncode == 0
+    assert sink.calls() == 7
+
+
+def test_a_pools_worker_that_has_not_predicted_ends_at_once(sink: Sink) -> None:
+    """It has nothing to send, and whoever ends its pool waits for it: the handler comes with its first call."""
+    script = """
+    def handled(n):
+        before = signal.getsignal(signal.SIGTERM)
+        work(n)
+        return before is signal.SIG_DFL, signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
+
+    work(1)
+    assert signal.getsignal(signal.SIGTERM) is not signal.SIG_DFL
+    with multiprocessing.get_context("fork").Pool(1) as pool:
+        assert pool.map(handled, [0, 2]) == [(True, True), (True, False)]
+    say("ready")
+    """
+    with program(sink, script) as process:
+        assert process.communicate(timeout=60) == ("", "")
+        assert process.returncode == 0
+    assert sink.calls() == 3
+
+
+def test_sigterm_waits_while_a_process_forks(sink: Sink) -> None:
+    """Python forgets what comes to a child before it knows that it is one; masks are as they were afterwards."""
+    script = """
+    masks = []
+
+    def look():
+        masks.append(signal.SIGTERM in signal.pthread_sigmask(signal.SIG_BLOCK, ()))
+
+    os.register_at_fork(after_in_child=look, after_in_parent=look)
+    for blocked in (False, True):
+        signal.pthread_sigmask(signal.SIG_BLOCK if blocked else signal.SIG_UNBLOCK, {signal.SIGTERM})
+        child = os.fork()
+        look()
+        if not child:
+            os._exit(masks[-2:] != [blocked] * 2)
+        assert not os.waitpid(child, 0)[1]
+    assert masks == [False, False, True, True], masks
+    assert during == [True, True], during
+    say("ready")
+    """
+    early = """
+import os, signal
+during = []
+os.register_at_fork(before=lambda: during.append(signal.SIGTERM in signal.pthread_sigmask(signal.SIG_BLOCK, ())))
+"""
+    command = [sys.executable, *STRICT, "-c", early + PREAMBLE + textwrap.dedent(script)]
+    done = subprocess.run(
+        command,
+        env={**os.environ, "OTEL_EXPORTER_OTLP_ENDPOINT": sink.url},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (0, "ready\n", "")
+
+
 def test_a_dead_collector_holds_the_end_no_longer_than_flush_timeout(sink: Sink) -> None:
     """The process dies of SIGTERM all the same, and has said why its counts are lost."""
     script = "mlobs.configure(flush_timeout=3, endpoint='http://127.0.0.1:9'); work(5); say('ready'); wait()"

@@ -120,7 +120,7 @@ class Runtime(State):
         else:
             self.guard.again("threads")
         self.ending.attend()
-        self.termination.attend()
+        self.termination.attend(calls=True)
 
     def _stop(self, timeout: float, *, export: bool = True, ends: bool = False) -> bool:
         """Stop the threads after a last export."""
@@ -150,7 +150,7 @@ class Runtime(State):
         """
         if self.instance is None:
             self.forked = True
-        self.termination.attend()
+        self.termination.attend(calls=True)
 
     def unsent(self) -> bool:
         """Whether something has been counted that was not delivered yet."""
@@ -223,9 +223,11 @@ class Runtime(State):
     def before_fork(self) -> None:
         """Wait until nothing of ours is being imported: a module half loaded would stay so in the child."""
         self.loading.acquire()
+        self.termination.before_fork()
 
     def after_fork_in_parent(self) -> None:
         """Go on."""
+        self.termination.after_fork(child=False)
         self.loading.release()
 
     def after_fork(self) -> None:
@@ -234,6 +236,7 @@ class Runtime(State):
         self.budget.renew()
         self.tasks.renew()
         self._again()
+        self.termination.after_fork(child=True)
 
     def anew(self) -> None:
         """Forget what has been counted and not sent: zeroed counts, a new start time and identity, as in a forked child.

@@ -7,6 +7,8 @@ import logging
 import os
 import re
 import signal
+import sys
+import threading
 import time
 import weakref
 from contextlib import suppress
@@ -14,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from mlobs.core.guard import Guard
+from mlobs.core.nudge import Nudge
 from mlobs.core.ring import Ring
 
 if TYPE_CHECKING:
@@ -41,6 +44,9 @@ class Termination:
     The handler is only ever set where the default action was in force, so whoever handles SIGTERM, ignores it, or sets
     a handler later has it to himself. A server that gives its handler back when it has stopped, and then raises the
     signal again, as uvicorn does, is followed: the default action it goes back to is stood in for.
+
+    A pool ends its workers by SIGTERM and waits for them without end, so in one of them nothing may be missed: the handler is
+    there from its first call on only, and has a `Nudge`.
     """
 
     def __init__(
@@ -52,11 +58,19 @@ class Termination:
         self._counts_here = counts_here
         self._theirs: weakref.ref[Any] | None = None
         self._asked = 0.0
-        self._ending: tuple[int, float] | None = None  # this process, since when
+        self._ending: float | None = None  # since when
         self._handler = self._handle  # one object: getsignal is compared with it
+        self._nudge = Nudge(self._missed)
+        self._calls = False
+        self._follows = False
+        self._masks: dict[int, set[int]] = {}  # of threads that fork
 
-    def attend(self) -> None:
-        """Take SIGTERM where it has its default action; give it back where the settings say so. Never raises."""
+    def attend(self, *, calls: bool = False) -> None:
+        """Take SIGTERM where it has its default action; give it back where the settings say so. Never raises.
+
+        ``calls``: something is counted, or will be.
+        """
+        self._calls = self._calls or calls
         with suppress(Exception):  # not the main thread or interpreter, or the last moments of one: left as it is
             self._attend()
 
@@ -70,46 +84,96 @@ class Termination:
         elif not wanted:
             self._theirs = None
         elif current is signal.SIG_DFL:
-            if _is_default():
+            if _is_default() and (self._calls or not _is_pooled()):
+                self._follow()
                 signal.signal(signal.SIGTERM, self._handler)
         elif callable(current):
             # called in the moment in which theirs is replaced, if nobody but the interpreter held it
             self._theirs = weakref.ref(current, lambda _: self.attend())
+        if self._calls and self._is_in_force() and _is_child():
+            self._nudge.attend()
+
+    def _is_in_force(self) -> bool:
+        return signal.getsignal(signal.SIGTERM) is self._handler
+
+    def _missed(self) -> bool:
+        return self._is_in_force() and self._ending is None and not self._asked
+
+    # ── forks ───────────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def _follow(self) -> None:
+        """Children of multiprocessing say so once they know what they are."""
+        if not self._follows:
+            self._follows = True
+            from multiprocessing import util
+
+            util.register_after_fork(self, Termination._followed)
+
+    def _followed(self) -> None:
+        if _is_pooled() and self._is_in_force():
+            signal.signal(signal.SIGTERM, signal.SIG_DFL)
+
+    def before_fork(self) -> None:
+        """SIGTERM waits: what comes to a child before Python knows that it is one, Python forgets."""
+        if self._is_in_force():
+            with suppress(AttributeError):  # not on Windows
+                self._masks[threading.get_ident()] = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
+
+    def after_fork(self, *, child: bool) -> None:
+        """What has waited comes now."""
+        mask = self._masks.pop(threading.get_ident(), None)
+        if child:
+            self._calls = False
+            self._ending = None
+            self._masks.clear()
+            self._nudge.forked()
+        if mask is not None:
+            signal.pthread_sigmask(signal.SIG_SETMASK, mask)
 
     def release(self) -> None:
         """Give SIGTERM back: there is nothing left to send. Never raises."""
         self._theirs = None
         with suppress(Exception):  # as in `attend`
-            if signal.getsignal(signal.SIGTERM) is self._handler:
+            if self._is_in_force():
                 signal.signal(signal.SIGTERM, signal.SIG_DFL)
 
     def _handle(self, number: int, frame: FrameType | None) -> None:
         """The handler: ask for an export, wait for it a bounded time, end as if there had been no handler."""
-        ending, pid = self._ending, os.getpid()
-        amid = ending is not None and ending[0] == pid
-        if not amid and (self._counts_here() or _holds(frame)):
+        if self._ending is None and (self._counts_here() or _holds(frame)):
             now = time.monotonic()
             self._asked = self._asked or now
             if now - self._asked < _DEFERRED:
                 _thread.start_new_thread(_send_again, ())  # the export waits for what this thread is about to finish
                 return
         self._asked = 0.0
-        mine = signal.getsignal(number) is self._handler  # else somebody's handler calls the one it found here
-        if ending is None or not amid:
-            self._ending = pid, time.monotonic()
+        mine = self._is_in_force()  # else somebody's handler calls the one it found here
+        if self._ending is None:
+            self._ending = time.monotonic()
             try:
                 with suppress(Exception):  # ours; the process ends, and a log cannot be written amid a signal
                     self._flush(self._settings().flush_timeout)
             finally:
                 self._end(number, mine=mine)
                 self._ending = None
-        elif time.monotonic() - ending[1] >= _SAME:
+        elif time.monotonic() - self._ending >= _SAME:
             self._end(number, mine=mine)
 
     def _end(self, number: int, *, mine: bool) -> None:
         if mine and os.getpid() != _INIT:
             signal.signal(number, signal.SIG_DFL)
             os.kill(os.getpid(), number)
+
+
+def _is_child() -> bool:
+    """Of multiprocessing."""
+    process = sys.modules.get("multiprocessing.process")
+    return process is not None and process.parent_process() is not None
+
+
+def _is_pooled() -> bool:
+    """A worker of multiprocessing's `Pool`: that names them so."""
+    process = sys.modules.get("multiprocessing.process")
+    return process is not None and "PoolWorker" in process.current_process().name
 
 
 def _is_default() -> bool:
