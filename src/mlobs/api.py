@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from mlobs.core import again
 from mlobs.core.calls import wrap
-from mlobs.core.integrations import Integrations, Status
 from mlobs.core.locate import Inputs, locate, taken
 from mlobs.core.model import Identity
-from mlobs.core.registry import Registration, Registry
-from mlobs.core.requests import Requests
 from mlobs.core.runtime import Runtime
 from mlobs.core.settings import LONGEST, SpanPolicy, from_environment
 from mlobs.errors import ConfigurationError, quoted
+from mlobs.hooks.integrations import Integrations, Status
+from mlobs.hooks.registry import Registration, Registry
+from mlobs.hooks.requests import Requests
 from mlobs.otel.names import CHAMPION, UNVERSIONED
 from mlobs.profile import Profile
 from mlobs.release.number import number

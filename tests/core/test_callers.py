@@ -27,8 +27,8 @@ from mlobs.api import registry, runtime
 from mlobs.core.callers import Answer, Caller
 from mlobs.core.ended import REQUEST
 from mlobs.core.inside import INSIDE
-from mlobs.core.patching import Patches
 from mlobs.core.predicted import predicted
+from mlobs.hooks.patching import Patches
 from mlobs.testing import Telemetry, capture
 
 hooks = Patches(runtime, registry)

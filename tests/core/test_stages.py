@@ -119,7 +119,7 @@ def test_nothing_counts_in_training(telemetry: Telemetry) -> None:
             with mlobs.stage("preprocess"), shared:
                 return "fitted"
 
-    from mlobs.core.patching import Patches
+    from mlobs.hooks.patching import Patches
 
     patches = Patches(runtime, mlobs.api.registry)
     patches.suppress(Model, "fit")
@@ -643,7 +643,7 @@ def test_a_watch_reports_into_the_calls_model(telemetry: Telemetry) -> None:
     def watch(report: Any, args: Any, kwargs: Any) -> None:
         report.stage("queue", 0.1)
 
-    from mlobs.core.patching import Patches
+    from mlobs.hooks.patching import Patches
 
     patches = Patches(runtime, mlobs.api.registry)
     patches.observe(Model, "predict", Reading(watch=watch))

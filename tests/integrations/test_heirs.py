@@ -10,7 +10,7 @@ from tests.told import calls, errors, rows
 
 import mlobs
 from mlobs import api
-from mlobs.core.patching import Patches
+from mlobs.hooks.patching import Patches
 from mlobs.integration import Reading
 from mlobs.testing import Telemetry
 

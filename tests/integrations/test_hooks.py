@@ -11,7 +11,7 @@ from tests.told import rows, standing
 
 import mlobs
 from mlobs import api
-from mlobs.core.patching import Patches
+from mlobs.hooks.patching import Patches
 from mlobs.integration import Named, Reading
 from mlobs.testing import Telemetry
 

@@ -18,7 +18,7 @@ from tests.sink import Sink
 
 import mlobs
 from mlobs import api
-from mlobs.core.integrations import Integrations
+from mlobs.hooks.integrations import Integrations
 from mlobs.integration import Hooks, Integration
 from mlobs.testing import Telemetry
 
@@ -242,7 +242,7 @@ def test_a_child_forked_while_a_thread_hooks_can_import(tmp_path: Path) -> None:
     import os, threading
     from importlib import metadata
     from mlobs import api
-    from mlobs.core.integrations import Integrations
+    from mlobs.hooks.integrations import Integrations
     from mlobs.integration import Integration
     inside, over = threading.Event(), threading.Event()
     def slow(hooks):

@@ -18,7 +18,7 @@ from tests.told import rows
 import mlobs
 from mlobs.api import registry, runtime
 from mlobs.core.known import Known, News
-from mlobs.core.patching import Patches
+from mlobs.hooks.patching import Patches
 from mlobs.integration import Reading
 from mlobs.testing import Telemetry
 

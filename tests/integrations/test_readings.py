@@ -15,7 +15,7 @@ from tests.told import calls, errors, rows, stages, standing
 
 import mlobs
 from mlobs.api import registry, runtime
-from mlobs.core.patching import Patches
+from mlobs.hooks.patching import Patches
 from mlobs.integration import Named, Reading, Report
 from mlobs.testing import Telemetry
 

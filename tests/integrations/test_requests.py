@@ -17,7 +17,7 @@ from tests.sink import Sink
 
 import mlobs
 from mlobs.api import registry, runtime
-from mlobs.core.patching import Patches
+from mlobs.hooks.patching import Patches
 from mlobs.integration import Hooks
 from mlobs.testing import Telemetry, capture
 
@@ -125,7 +125,7 @@ def test_an_integrations_own_error_is_counted(
 KILLED = """
 import os, sys, mlobs
 from mlobs.api import registry, runtime
-from mlobs.core.patching import Patches
+from mlobs.hooks.patching import Patches
 mlobs.observe(model="last")(lambda x: 0.5)([1.0])
 Patches(runtime, registry).flush()
 os._exit(0)

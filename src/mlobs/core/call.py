@@ -35,7 +35,8 @@ if TYPE_CHECKING:
 
 
 _FRAMES: Final = 50
-_HERE: Final = os.path.dirname(__file__)  # noqa: PTH120 - compared with the interpreter's own strings
+_PACKAGE: Final = os.path.dirname(os.path.dirname(__file__))  # noqa: PTH120 - compared with the interpreter's own strings
+_OURS: Final = tuple(os.path.join(_PACKAGE, room, "") for room in ("core", "hooks"))  # noqa: PTH118 - as before
 _FULL: Final = Left("ring_full", -1)
 
 
@@ -110,7 +111,7 @@ def failed(
         traceback = error.__traceback__
         while traceback is not None and len(frames) < _FRAMES:
             code = traceback.tb_frame.f_code
-            if not code.co_filename.startswith(_HERE):
+            if not code.co_filename.startswith(_OURS):
                 frames.append((code.co_filename, traceback.tb_lineno, code.co_name))
             traceback = traceback.tb_next
         kind, message = _about(error, told="exception.message" in monitor.capture)

@@ -15,26 +15,26 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from mlobs.core import calls
 from mlobs.core.callers import Caller, Serving
-from mlobs.core.changed import ABSENT, Changed, Living, function_of, ours
 from mlobs.core.guard import Guarded, name_of
-from mlobs.core.hooked import Hooked, Method, Suppressed, Switch
 from mlobs.core.inside import INSIDE
 from mlobs.core.model import Identity
 from mlobs.core.monitor import Monitor
-from mlobs.core.registry import Registration
 from mlobs.core.reports import CallReport
-from mlobs.core.requests import Requests, Under
 from mlobs.core.task import Task
 from mlobs.errors import ConfigurationError, MlobsError
+from mlobs.hooks.changed import ABSENT, Changed, Living, function_of, ours
+from mlobs.hooks.hooked import Hooked, Method, Suppressed, Switch
+from mlobs.hooks.registry import Registration
+from mlobs.hooks.requests import Requests, Under
 from mlobs.integration import Named, Reading
 from mlobs.profile import Profile
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-    from mlobs.core.handed import Answering
-    from mlobs.core.registry import Behind, Registry
     from mlobs.core.runtime import Runtime
+    from mlobs.hooks.handed import Answering
+    from mlobs.hooks.registry import Behind, Registry
 
 AS_IT_IS: Final = Reading()
 _BESIDE: Final = ".profile.json"

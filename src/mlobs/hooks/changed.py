@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any, Final, Generic, NamedTuple, Protocol, TypeVar
 
 if TYPE_CHECKING:
-    from mlobs.core.hooked import Hooked
+    from mlobs.hooks.hooked import Hooked
 
 ABSENT: Final = object()
 _ROOM: Final = 1024  # entries after which those of classes that are gone are looked for

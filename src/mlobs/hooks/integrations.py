@@ -8,17 +8,17 @@ import threading
 from importlib import metadata
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from mlobs.core import reloaded
-from mlobs.core.changed import stands_in
-from mlobs.core.patching import Patches
 from mlobs.errors import ConfigurationError, MissingDependencyError, quoted
+from mlobs.hooks import reloaded
+from mlobs.hooks.changed import stands_in
+from mlobs.hooks.patching import Patches
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from types import ModuleType
 
-    from mlobs.core.registry import Registry
     from mlobs.core.runtime import Runtime
+    from mlobs.hooks.registry import Registry
     from mlobs.integration import Hooks, Integration
 
 _GROUP: Final = "mlobs_integration"

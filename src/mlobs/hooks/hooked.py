@@ -21,18 +21,18 @@ from mlobs.core.inside import INSIDE, counts, uncounted
 from mlobs.core.known import Known
 from mlobs.core.locate import Where, locate
 from mlobs.core.model import Identity
-from mlobs.core.registry import Registration
 from mlobs.core.reports import CallReport
-from mlobs.core.watched import watched
 from mlobs.errors import ConfigurationError, MlobsError
+from mlobs.hooks.registry import Registration
+from mlobs.hooks.watched import watched
 from mlobs.profile import Profile
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Mapping
 
     from mlobs.core.calls import Run
-    from mlobs.core.registry import Registry
     from mlobs.core.runtime import Runtime
+    from mlobs.hooks.registry import Registry
     from mlobs.integration import Reading
 
 _ALWAYS: Final = functools.partial(bool, 1)
