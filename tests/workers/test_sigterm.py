@@ -293,8 +293,10 @@ def test_a_sigterm_that_python_does_not_see_is_sent_once_more(sink: Sink, kind: 
     process.name = "Fork{kind}Worker-1"
     process.start()
     process.join(20)
+    ended = process.exitcode
+    process.kill()
     say("ready")
-    assert process.exitcode == -signal.SIGTERM, process.exitcode
+    assert ended == -signal.SIGTERM, ended
     """
     with program(sink, script) as process:
         assert process.communicate(timeout=60) == ("", "")
