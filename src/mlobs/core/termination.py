@@ -85,7 +85,6 @@ class Termination:
             self._theirs = None
         elif current is signal.SIG_DFL:
             if _is_default() and (self._calls or not _is_pooled()):
-                self._follow()
                 signal.signal(signal.SIGTERM, self._handler)
         elif callable(current):
             # called in the moment in which theirs is replaced, if nobody but the interpreter held it
@@ -101,14 +100,6 @@ class Termination:
 
     # ── forks ───────────────────────────────────────────────────────────────────────────────────────────────────────
 
-    def _follow(self) -> None:
-        """Children of multiprocessing say so once they know what they are."""
-        if not self._follows:
-            self._follows = True
-            from multiprocessing import util
-
-            util.register_after_fork(self, Termination._followed)
-
     def _followed(self) -> None:
         if _is_pooled() and self._is_in_force():
             signal.signal(signal.SIGTERM, signal.SIG_DFL)
@@ -116,8 +107,11 @@ class Termination:
     def before_fork(self) -> None:
         """SIGTERM waits: what comes to a child before Python knows that it is one, Python forgets."""
         if self._is_in_force():
-            with suppress(AttributeError):  # not on Windows
-                self._masks[threading.get_ident()] = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
+            util = sys.modules.get("multiprocessing.util")
+            if util is not None and not self._follows:  # its children say so once they know what they are
+                self._follows = True
+                util.register_after_fork(self, Termination._followed)
+            self._masks[threading.get_ident()] = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
 
     def after_fork(self, *, child: bool) -> None:
         """What has waited comes now."""
