@@ -101,6 +101,8 @@ class Means:
             if not self._prepared:
                 self._prepared = True
                 with Guarded(guard, "start"):
+                    import encodings.idna  # noqa: F401 - the names of hosts are encoded by it
+
                     from mlobs.otel import partial, wire  # noqa: F401 - loaded here rather than at import
                 with Guarded(guard, "start"):
                     self._state.resources.prepare()

@@ -112,7 +112,9 @@ class RedisStore:
 
     def __init__(self, url: str, *, ttl: float, entries: int) -> None:
         try:
-            import email.parser  # noqa: F401 - redis loads it with its first connection, when forks no longer wait
+            # the first connection loads these, when forks no longer wait
+            import email.parser  # noqa: F401
+            import encodings.idna  # noqa: F401
 
             import redis
             from redis.backoff import NoBackoff
