@@ -348,8 +348,7 @@ def test_money_is_pythons(story: Story) -> None:
           f"a row {each:.5f}: {each / (sum(money) / len(money)) - 1:+.1e}")  # fmt: skip
     assert each == pytest.approx(sum(money) / len(money), rel=5 * CLOSE)
     missed = abs(measured(story, "mlobs:outcome_joined:increase1d") / len(money) - 1)
-    assert net == pytest.approx(
-        sum(money), rel=5 * CLOSE + 2 * missed
-    )  # what was missed may have earned more than others
+    # what was missed may have earned more than others
+    assert net == pytest.approx(sum(money), rel=5 * CLOSE + 2 * missed)
     gain, loss = (sum(told(story, f'mlobs_business_value_total{{direction="{side}"}}')) for side in ("gain", "loss"))
     assert gain - loss == pytest.approx(sum(money), rel=1e-9)
