@@ -34,6 +34,8 @@ FORK = """
 assert begun.wait(20)
 child = os.fork()
 if not child:
+    import faulthandler
+    faulthandler.dump_traceback_later(10)  # where it hangs, if it does
     work(3)
     mlobs.remember(["c"])
     sys.exit()
@@ -54,7 +56,7 @@ def test_a_child_forked_while_the_join_store_is_loaded_ends(
 ) -> None:
     """It has its own way to the store, and its calls arrive."""
     script = SLOW.format(module=module) + "\nwork(2)\nmlobs.remember(['p'])\n" + FORK
-    done = run(script, sink, MLOBS_JOIN_STORE=store or str(tmp_path / "joins.sqlite"))
+    done = run(script, sink, MLOBS_JOIN_STORE=store or str(tmp_path / "joins.sqlite"), MLOBS_FLUSH_TIMEOUT="20")
     assert done.returncode == 0, done.stderr
     assert sink.calls() == 5
 
@@ -66,6 +68,7 @@ def test_a_child_forked_amid_the_first_export_sends_what_it_counts(sink: Sink) -
         + "\nwork(2)\nthreading.Timer(0.3, mlobs.flush).start()\n"
         + FORK.replace("mlobs.remember", "len"),
         sink,
+        MLOBS_FLUSH_TIMEOUT="20",
     )
     assert (done.returncode, done.stderr) == (0, "")
     assert sink.calls() == 5
