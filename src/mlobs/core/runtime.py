@@ -226,17 +226,19 @@ class Runtime(State):
         self.termination.before_fork()
 
     def after_fork_in_parent(self) -> None:
-        """Go on."""
-        self.termination.after_fork(child=False)
+        """Go on. A SIGTERM that has waited exports, which may have something to load."""
         self.loading.release()
+        self.termination.after_fork(child=False)
 
     def after_fork(self) -> None:
         """In the child: new locks, zeroed counts, a new start time and identity. Threads start with the first call."""
-        self._steps = Steps(self._failed)
-        self.budget.renew()
-        self.tasks.renew()
-        self._again()
-        self.termination.after_fork(child=True)
+        try:
+            self._steps = Steps(self._failed)
+            self.budget.renew()
+            self.tasks.renew()
+            self._again()
+        finally:
+            self.termination.after_fork(child=True)  # else SIGTERM would wait for ever
 
     def anew(self) -> None:
         """Forget what has been counted and not sent: zeroed counts, a new start time and identity, as in a forked child.
