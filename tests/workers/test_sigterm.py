@@ -70,6 +70,13 @@ def ended(process: subprocess.Popen[str], number: int = signal.SIGTERM) -> tuple
     return process.returncode, out, err
 
 
+def ends_well(sink: Sink, script: str) -> None:
+    """It says nothing more, and nobody has to end it."""
+    with program(sink, script) as process:
+        assert process.communicate(timeout=60) == ("", "")
+        assert process.returncode == 0
+
+
 @pytest.mark.parametrize("kind", ["one", "threads"])
 def test_a_server_of_its_own_making(sink: Sink, tmp_path: Path, kind: str) -> None:
     """`python serve.py` that is told to stop by SIGTERM has sent every call that was answered, and died of SIGTERM."""
@@ -298,9 +305,7 @@ def test_a_sigterm_that_python_does_not_see_is_sent_once_more(sink: Sink, kind: 
     say("ready")
     assert ended == -signal.SIGTERM, ended
     """
-    with program(sink, script) as process:
-        assert process.communicate(timeout=60) == ("", "")
-        assert process.returncode == 0
+    ends_well(sink, script)
     assert sink.calls() == 7
 
 
@@ -318,9 +323,7 @@ def test_a_pools_worker_that_has_not_predicted_ends_at_once(sink: Sink) -> None:
         assert pool.map(handled, [0, 2]) == [(True, True), (True, False)]
     say("ready")
     """
-    with program(sink, script) as process:
-        assert process.communicate(timeout=60) == ("", "")
-        assert process.returncode == 0
+    ends_well(sink, script)
     assert sink.calls() == 3
 
 
