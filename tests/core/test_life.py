@@ -194,7 +194,7 @@ def test_a_certificate_that_comes_later_is_found(tmp_path: Path) -> None:
     late = tmp_path / "late.pem"
     script = f"""
     work(3)
-    print(mlobs.flush(timeout=20), mlobs.flush(timeout=20))
+    print(mlobs.flush(timeout=2), mlobs.flush(timeout=2))
     os.rename({str(tmp_path / "ca.pem")!r}, {str(late)!r})
     print(mlobs.flush(timeout=20))
     """
@@ -216,7 +216,7 @@ def test_a_certificate_that_never_comes_is_told_once_a_signal(tmp_path: Path) ->
         "OTEL_EXPORTER_OTLP_ENDPOINT": "https://127.0.0.1:9",
         "OTEL_EXPORTER_OTLP_CERTIFICATE": str(tmp_path / "none"),
     }
-    done = run("work(3)\nprint(mlobs.flush(timeout=20))", None, **environ)
+    done = run("work(3)\nprint(mlobs.flush(timeout=2))", None, **environ)
     assert (done.returncode, done.stdout) == (0, "False\n")
     assert [line.partition(":")[0] for line in done.stderr.splitlines()] == [
         "mlobs cannot send its metrics",
@@ -324,6 +324,7 @@ def test_an_exporter_that_was_given_is_shut_down_with_the_process_only(sink: Sin
 def test_calls_that_end_while_mlobs_is_shut_down_are_sent(sink: Sink, pause: str) -> None:
     """Whether threads are stopped or not when a call ends, it is sent by a later call, or by the end of the process."""
     script = f"""
+    sys.setswitchinterval(0.0005)  # three threads that never rest: at the default each step of a shutdown waits 15 ms
     over, done = False, [0, 0, 0]
     def traffic(k):
         while not over:
