@@ -9,6 +9,7 @@ import subprocess
 import sys
 import textwrap
 import time
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from typing import Any
 
@@ -365,6 +366,35 @@ def test_configuring_in_several_threads_at_once(sink: Sink) -> None:
     done = run(THREADS + textwrap.dedent(script), sink, OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE="delta")
     assert (done.returncode, done.stdout, done.stderr) == (0, "['mlobs-export', 'mlobs-folder']\n", "")
     assert sink.calls(delta=True) == 305
+
+
+@pytest.mark.parametrize("stop", ["mlobs.configure(flush_timeout=0.1)", "mlobs.shutdown(timeout=0.1)"])
+def test_an_export_that_is_under_way_is_not_sent_again(sink: Sink, tmp_path: Path, stop: str) -> None:
+    """Deltas are exact also where mlobs is configured or shut down while a slow collector has not answered yet."""
+    begun = tmp_path / "begun"
+
+    def slowly(request: BaseHTTPRequestHandler) -> bool:
+        if not begun.exists():
+            begun.touch()
+            time.sleep(2)
+        return False
+
+    sink.hook = slowly
+    script = f"""
+    mlobs.configure(export_interval=0.1, flush_timeout=0.1, spans="never")
+    work(100)
+    while not os.path.exists({str(begun)!r}):
+        time.sleep(0.01)
+    {stop}
+    work(50)
+    assert mlobs.flush(timeout=20)
+    work(10)
+    assert mlobs.flush(timeout=20)
+    """
+    done = run(script, sink, OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE="delta")
+    assert done.returncode == 0, done.stderr
+    assert sink.wait(lambda sink: sink.requests == sink.arrived)
+    assert sink.calls(delta=True) == 160
 
 
 def test_a_signal_handler_may_configure_and_shut_down_amid_the_same(sink: Sink) -> None:
