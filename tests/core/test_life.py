@@ -187,6 +187,32 @@ def test_what_no_thread_could_send_is_sent_at_the_end(sink: Sink) -> None:
     assert sink.calls() == 3
 
 
+def test_failed_calls_are_bounded_where_no_thread_can_be_started(sink: Sink) -> None:
+    """The caller folds them, as it folds those that end well: none is lost, and they do not fill the memory."""
+    script = """
+    from mlobs.api import runtime
+    start = threading.Thread.start
+    def refuse(thread):
+        if thread.name.startswith("mlobs"):
+            raise RuntimeError("can't start new thread")
+        start(thread)
+    threading.Thread.start = refuse
+    mlobs.configure(ring_calls=10, spans="never")
+    failing = mlobs.observe(model="f")(lambda x: x[0])
+    most = 0
+    for _ in range(1000):
+        try:
+            failing(())
+        except IndexError:
+            pass
+        most = max(most, runtime.monitors[next(key for key in runtime.monitors if key[0].name == "f")].ring.waiting)
+    print(most)
+    """
+    done = run(script, sink)
+    assert (done.returncode, done.stdout) == (0, "80\n"), done.stderr
+    assert sink.calls() == 1000
+
+
 # ── what sends is not there yet ─────────────────────────────────────────────────────────────────────────────────────
 
 
