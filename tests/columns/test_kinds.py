@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
+import gc
+import weakref
 from typing import Any
 
 import numpy as np
@@ -148,6 +151,20 @@ def test_large_values_ask_for_room_and_are_taken_in_part() -> None:
         assert kind.shape(value) == (1000, 3)
         assert read(kind.part(value, 10)).rows == 100
     assert read(kind_of(np.ndarray).part(np.arange(3000.0).reshape(1000, 3), 500)).matrix is not None
+
+
+def test_a_class_that_was_made_and_forgotten_does_not_stay() -> None:
+    """A program may make one by the request; whatever has its place in memory next is found for itself."""
+    gone = []
+    for number in range(200):
+        made = dataclasses.make_dataclass("Made", ["a", "b"][: 1 + number % 2])
+        assert read(made(*[1.0, 2.0][: 1 + number % 2])).width == 1 + number % 2
+        gone.append(weakref.ref(made))
+        del made
+        if not number % 10:
+            gc.collect()
+    gc.collect()
+    assert [made() for made in gone] == [None] * 200
 
 
 def test_many_snapshots_are_read_together() -> None:

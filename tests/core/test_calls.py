@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import contextvars
 import functools
 import inspect
 import threading
@@ -14,7 +15,9 @@ import numpy as np
 import pytest
 
 import mlobs
+from mlobs.core.ended import last
 from mlobs.core.monitor import Monitor
+from mlobs.hooks.hooked import quietly
 from mlobs.testing import Telemetry
 
 
@@ -166,6 +169,61 @@ def test_a_cancelled_coroutine_is_an_error_of_its_type(telemetry: Telemetry) -> 
     asyncio.run(main())
     assert calls(telemetry, "m", error_type="asyncio.exceptions.CancelledError") == 1
     assert telemetry.total("mlobs.prediction.active") == 0
+
+
+class Pending:
+    """Never done."""
+
+    def __await__(self) -> Generator[None, None, None]:
+        yield
+
+
+def test_a_coroutine_that_is_thrown_away_ends_amid_another_call(telemetry: Telemetry) -> None:
+    """The garbage collector ends it where it finds it: what runs there stays one call, of its variant, and keeps its ticket."""
+    thrown: list[Any] = []
+
+    @mlobs.observe(model="away")
+    async def away(x: float) -> None:
+        await Pending()
+
+    @mlobs.observe(model="m", operation="inner")
+    def inner(x: float) -> float:
+        return 0.5
+
+    @mlobs.observe(model="away", operation="outer")
+    def outer(x: float) -> float:
+        thrown.clear()
+        return inner(x)
+
+    def throw() -> None:
+        thrown.append(away(1.0))
+        contextvars.copy_context().run(thrown[0].send, None)
+
+    throw()
+    outer(1.0)
+    assert calls(telemetry, "m") == 0
+    assert calls(telemetry, "away") == 2
+    throw()
+    with mlobs.variant("challenger"):
+        thrown.clear()
+        inner(1.0)
+        handed = last()
+        throw()
+        thrown.clear()
+        assert last() is handed is not None
+    assert calls(telemetry, "m", model_variant="challenger") == 1
+    assert calls(telemetry, "away", error_type="GeneratorExit") == 3
+
+
+def test_what_counts_nothing_is_thrown_away_in_silence() -> None:
+    """A coroutine in which nothing counts raises nothing where another context ends it."""
+
+    async def pending() -> None:
+        await Pending()
+
+    coroutine = quietly(pending)
+    contextvars.copy_context().run(coroutine.send, None)
+    coroutine.close()
 
 
 def test_generators_keep_their_protocol(telemetry: Telemetry) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 import warnings
 from typing import Any
 
@@ -12,6 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import mlobs
+from mlobs.api import runtime
 from mlobs.otel.points import Exponential
 from mlobs.sketch import ks, psi
 from mlobs.testing import Telemetry, capture
@@ -309,6 +311,41 @@ def test_calls_are_never_dropped_where_data_is() -> None:
         answers = telemetry.total("mlobs.sdk.dropped", reason="ring_full") - (500 - seen)
         assert 0 < seen <= 500
         assert answers >= 0
+
+
+TEXTS: dict[str, Any] = {
+    "a text": lambda text: text,
+    "bytes": lambda text: text.encode(),
+    "a list": lambda text: [text],
+    "several": lambda text: [text[start : start + 200] for start in range(0, len(text), 200)],
+    "many": lambda text: [[text[start : start + 20], 1.0] for start in range(0, len(text), 20)],
+    "a row": lambda text: {"text": text, "age": 41.0},
+    "a row within": lambda text: {"customer": {"text": text, "age": 41.0}},
+    "rows": lambda text: [{"text": text, "age": 41.0}],
+    "a frame": lambda text: pd.DataFrame({"text": [text], "age": [41.0]}),
+    "a series": lambda text: pd.Series({"text": text, "age": 41.0}),
+    "an answer": len,
+}
+
+
+@pytest.mark.parametrize("kind", TEXTS)
+@pytest.mark.parametrize("spans", ["never", "always"])
+def test_texts_take_the_room_that_they_have(kind: str, spans: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """However long they are and whatever holds them: once some have been seen, no more wait than there is room for. All calls count."""
+    monkeypatch.setattr(runtime, "wake", lambda: None)  # nobody folds but the test
+    with capture(ring_bytes=2**17, fold_interval=3600, spans=spans) as telemetry:
+        predict = mlobs.observe(model="m")(lambda x: f"{x:020000}" if kind == "an answer" else 0.5)
+        (monitor,) = runtime.monitors.values()
+        for number in range(20):
+            predict(TEXTS[kind](f"{number:020000}"))
+        runtime.fold()
+        most = 0
+        for number in range(200):
+            predict(TEXTS[kind](f"{number:020000}"))
+            waiting = [*monitor.ring.kept, *monitor.ring.answers, *(rare[2:4] for rare in monitor.ring.rare)]
+            most = max(most, len(pickle.dumps(waiting)))
+        assert 10_000 < most < 1.5 * 2**17
+        assert telemetry.total("mlobs.prediction.duration") == 220
 
 
 def test_without_a_reference_numbers_are_summarised(telemetry: Telemetry) -> None:

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import textwrap
 import time
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from typing import Any
 
@@ -184,6 +185,32 @@ def test_what_no_thread_could_send_is_sent_at_the_end(sink: Sink) -> None:
     assert done.returncode == 0
     assert done.stderr.count("\n") == 1
     assert sink.calls() == 3
+
+
+def test_failed_calls_are_bounded_where_no_thread_can_be_started(sink: Sink) -> None:
+    """The caller folds them, as it folds those that end well: none is lost, and they do not fill the memory."""
+    script = """
+    from mlobs.api import runtime
+    start = threading.Thread.start
+    def refuse(thread):
+        if thread.name.startswith("mlobs"):
+            raise RuntimeError("can't start new thread")
+        start(thread)
+    threading.Thread.start = refuse
+    mlobs.configure(ring_calls=10, spans="never")
+    failing = mlobs.observe(model="f")(lambda x: x[0])
+    most = 0
+    for _ in range(1000):
+        try:
+            failing(())
+        except IndexError:
+            pass
+        most = max(most, runtime.monitors[next(key for key in runtime.monitors if key[0].name == "f")].ring.waiting)
+    print(most)
+    """
+    done = run(script, sink)
+    assert (done.returncode, done.stdout) == (0, "80\n"), done.stderr
+    assert sink.calls() == 1000
 
 
 # ── what sends is not there yet ─────────────────────────────────────────────────────────────────────────────────────
@@ -366,6 +393,35 @@ def test_configuring_in_several_threads_at_once(sink: Sink) -> None:
     done = run(THREADS + textwrap.dedent(script), sink, OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE="delta")
     assert (done.returncode, done.stdout, done.stderr) == (0, "['mlobs-export', 'mlobs-folder']\n", "")
     assert sink.calls(delta=True) == 305
+
+
+@pytest.mark.parametrize("stop", ["mlobs.configure(flush_timeout=0.1)", "mlobs.shutdown(timeout=0.1)"])
+def test_an_export_that_is_under_way_is_not_sent_again(sink: Sink, tmp_path: Path, stop: str) -> None:
+    """Deltas are exact also where mlobs is configured or shut down while a slow collector has not answered yet."""
+    begun = tmp_path / "begun"
+
+    def slowly(request: BaseHTTPRequestHandler) -> bool:
+        if not begun.exists():
+            begun.touch()
+            time.sleep(2)
+        return False
+
+    sink.hook = slowly
+    script = f"""
+    mlobs.configure(export_interval=0.1, flush_timeout=0.1, spans="never")
+    work(100)
+    while not os.path.exists({str(begun)!r}):
+        time.sleep(0.01)
+    {stop}
+    work(50)
+    assert mlobs.flush(timeout=20)
+    work(10)
+    assert mlobs.flush(timeout=20)
+    """
+    done = run(script, sink, OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE="delta")
+    assert done.returncode == 0, done.stderr
+    assert sink.wait(lambda sink: sink.requests == sink.arrived)
+    assert sink.calls(delta=True) == 160
 
 
 def test_a_signal_handler_may_configure_and_shut_down_amid_the_same(sink: Sink) -> None:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import gc
+import importlib
 import os
 import re
 import subprocess
 import sys
 import textwrap
 import types
+import weakref
 from collections.abc import Iterator
 from importlib import metadata
 from pathlib import Path
@@ -187,6 +190,32 @@ def test_two_integrations_that_know_one_class_observe_it_in_turn(
         model.train([[1.0]])
     assert telemetry.total("mlobs.prediction.duration") == 2
     assert dict(vars(framework.Model)) == before
+
+
+def test_turned_on_and_off_it_leaves_nothing_while_it_waits(
+    offered: Any, telemetry: Telemetry, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However often that is before the framework is imported; then it is hooked once, by those that are on."""
+    modules = {"mlobs_test_later": lambda hooks: hooks.observe(sys.modules["mlobs_test_later"].Model, "predict")}
+    integrations = offered(*(Integration(name, "numpy", "1", modules) for name in ("general", "own")))
+    gone = []
+    for _ in range(3):
+        integrations.on(())
+        gone += [weakref.ref(patches) for patches in integrations._on.values()]
+        integrations.off(())
+    integrations.on(())
+    gc.collect()
+    assert [patches() for patches in gone] == [None] * 6
+    (tmp_path / "mlobs_test_later.py").write_text("class Model:\n    def predict(self, rows):\n        return 0.5\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    for expected in (1, 2):
+        model = importlib.import_module("mlobs_test_later").Model()
+        model.predict([[1.0]])
+        assert telemetry.total("mlobs.prediction.rows") == expected
+        integrations.off(())
+        del sys.modules["mlobs_test_later"]
+        integrations.on(())  # and again once it is imported anew
+    integrations.off(())
 
 
 def test_an_installation_is_known_by_the_first_module(framework: types.ModuleType, offered: Any) -> None:

@@ -126,12 +126,11 @@ def test_a_page_is_no_delivery(kind: str, body: bytes, delivered: bool) -> None:
 
 
 def test_a_warning_is_told_once(caplog: pytest.LogCaptureFixture) -> None:
-    """However many exports it comes with."""
+    """However many exports it comes with, and whatever else it names in each."""
     told.again()
-    body = saying(ExportMetricsServiceResponse, 0, "deprecated")
     with running() as sink, caplog.at_level(logging.WARNING, "mlobs"):
-        sink.hook = replying("/v1/metrics", body)
         http = Http(Endpoint.of({}, "metrics", base=sink.url))
-        for _ in range(3):
+        for number in range(3):
+            sink.hook = replying("/v1/metrics", saying(ExportMetricsServiceResponse, 0, f"request {number} was slow"))
             judged(http.post(b"", 10), http.endpoint)
-    assert len(caplog.records) == 1
+    assert [record.getMessage().rpartition(" says: ")[2] for record in caplog.records] == ["request 0 was slow"]

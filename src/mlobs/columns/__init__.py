@@ -8,5 +8,18 @@ mlobs' own thread `blocks` turns many such copies at once into `Block`. Both loo
 from mlobs.columns.arrays import joined
 from mlobs.columns.block import Block
 from mlobs.columns.kinds import LARGE, SMALL, Kind, TracedError, blocks, is_container, kind_of, read
+from mlobs.columns.weight import weight
 
-__all__ = ["LARGE", "SMALL", "Block", "Kind", "TracedError", "blocks", "is_container", "joined", "kind_of", "read"]
+__all__ = [
+    "LARGE",
+    "SMALL",
+    "Block",
+    "Kind",
+    "TracedError",
+    "blocks",
+    "is_container",
+    "joined",
+    "kind_of",
+    "read",
+    "weight",
+]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import weakref
 from typing import TYPE_CHECKING, Any, Final
 
 from mlobs.columns.kind import Kind
@@ -18,19 +19,32 @@ NAMED: Final[dict[tuple[str, str], Kind]] = {}
 # Asked, in this order, for a type that is in neither table.
 MAKERS: Final[list[Callable[[type], Kind | None]]] = []
 
-# What was found for a concrete type. Bounded: a program may make classes as it goes.
+# What was found for a concrete type, by its number while it lives: a program may make classes as it goes, and none must stay
+# for our sake. Bounded, and without a lock: each change is one step.
 _REMEMBERED: Final = 4096
-_found: dict[type, Kind] = {}
+_found: dict[int, Kind] = {}
+_living: dict[int, weakref.ref[type]] = {}
 
 
 def kind_of(cls: type) -> Kind:
     """The kind that reads instances of ``cls``; a type nothing reads gets a kind whose every use is an error."""
-    kind = _found.get(cls)
+    kind = _found.get(id(cls))
     if kind is None:
         kind = _search(cls)
         if len(_found) < _REMEMBERED:
-            _found[cls] = kind
+            _remember(cls, kind)
     return kind
+
+
+def _remember(cls: type, kind: Kind) -> None:
+    number = id(cls)
+
+    def forget(_: object) -> None:
+        _found.pop(number, None)
+        _living.pop(number, None)
+
+    _living[number] = weakref.ref(cls, forget)
+    _found[number] = kind
 
 
 def _search(cls: type) -> Kind:

@@ -98,14 +98,21 @@ def _left_out(kept: object) -> object:
 
 
 def failed(
-    monitor: Monitor, began: int, took: int, cpu: int, kept: object, span: Span | None, error: BaseException
+    monitor: Monitor,
+    tracing: Tracing,
+    began: int,
+    took: int,
+    cpu: int,
+    kept: object,
+    span: Span | None,
+    error: BaseException,
 ) -> None:
     """Leave the record of a call that raised. Never raises, whatever the exception is like."""
     try:
         if monitor.iterates and type(error) is StopIteration:
             next(monitor.passed)
             return
-        if monitor.hands:
+        if monitor.hands and not isinstance(error, GeneratorExit):
             LAST.set(None)  # whoever asks for a ticket now must not get the one of the call before
         frames: list[tuple[str, int, str]] = []
         traceback = error.__traceback__
@@ -118,10 +125,9 @@ def failed(
         extra = Extra(began, span, Failure(kind, tuple(frames), message), span is None and alone())
         if cpu >= 0:
             cpu = time.thread_time_ns() - cpu
-        ring = monitor.ring
-        if ring.waiting >= ring.brim and ring.crowded()[0]:
-            kept = _left_out(kept)
-        ring.rare.append((took, cpu, kept, NOTHING, extra))
+        if monitor.ring.waiting >= monitor.ring.brim:
+            kept, _ = crowded(monitor, tracing, kept, NOTHING)
+        monitor.ring.rare.append((took, cpu, kept, NOTHING, extra))
     except Exception as ours:  # noqa: BLE001 - a call that failed near the end of the stack or of the memory, say
         monitor.ring.took.append(took)  # it is counted, if not as what it was
         if not isinstance(ours, (RecursionError, MemoryError)):
@@ -201,7 +207,7 @@ class Call:
         except Exception as error:  # noqa: BLE001 - ours, or the user's sampler's
             monitor.guard.error("begin", error)
         except BaseException as error:  # Ctrl-C while we look: it is the caller's, and the call ends here
-            failed(monitor, time.perf_counter_ns(), 0, -1, self.kept, self.span, error)
+            failed(monitor, tracing, time.perf_counter_ns(), 0, -1, self.kept, self.span, error)
             raise
         self.began = time.perf_counter_ns()
 
@@ -210,13 +216,15 @@ class Call:
         token = None if self.span_context is None else otel_context.attach(self.span_context)
         return INSIDE.set(self.monitor), token, time.perf_counter_ns()
 
-    def leave(self, tokens: tuple[Token[Any], Any, int]) -> None:
-        """Out of the user's code."""
+    def leave(self, tokens: tuple[Token[Any], Any, int], error: BaseException | None = None) -> None:
+        """Out of the user's code, which raised ``error``."""
         self.spent += time.perf_counter_ns() - tokens[2]
         try:
             INSIDE.reset(tokens[0])
         except ValueError:  # a coroutine driven from two contexts: what was attached in the other stays there
-            INSIDE.set(False)
+            # one that was thrown away ends where the garbage collector finds it, amid another call say, and changes nothing there
+            if INSIDE.get() is self.monitor and not isinstance(error, GeneratorExit):
+                INSIDE.set(False)
             return
         if tokens[1] is not None:
             otel_context.detach(tokens[1])
@@ -260,4 +268,4 @@ class Call:
         """The call raised. Never raises itself."""
         if self.traced:
             return
-        failed(self.monitor, self.began, self.spent, self.cpu, self.kept, self.span, error)
+        failed(self.monitor, self.tracing, self.began, self.spent, self.cpu, self.kept, self.span, error)

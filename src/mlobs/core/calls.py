@@ -156,7 +156,7 @@ def running(
         except Exception as error:  # noqa: BLE001 - ours, or a container that fails when it is looked at
             kept = unread(value, error)
         except BaseException as error:  # Ctrl-C while we look: it is the caller's, and the call ends here
-            failed(monitor, clock(), 0, -1, nothing, None, error)
+            failed(monitor, tracing, clock(), 0, -1, nothing, None, error)
             raise
         if kept is traced:  # for a compiler: no prediction
             next(monitor.passed)
@@ -168,7 +168,7 @@ def running(
         except BaseException as error:
             took = clock() - began
             inside.reset(token)
-            failed(monitor, began, took, -1, unpacked(into, kept), None, error)
+            failed(monitor, tracing, began, took, -1, unpacked(into, kept), None, error)
             raise
         took = clock() - began
         inside.reset(token)
@@ -180,7 +180,7 @@ def running(
                 said = None
                 monitor.guard.error("answer", error)
             except BaseException as error:
-                failed(monitor, began, took, -1, unpacked(into, kept), None, error)
+                failed(monitor, tracing, began, took, -1, unpacked(into, kept), None, error)
                 raise
         try:
             if type(said) is ndarray:
@@ -202,7 +202,7 @@ def running(
         except Exception as error:  # noqa: BLE001 - ours, or a container that fails when it is looked at
             given = unread(said, error)
         except BaseException as error:
-            failed(monitor, began, took, -1, unpacked(into, kept), None, error)
+            failed(monitor, tracing, began, took, -1, unpacked(into, kept), None, error)
             raise
         if monitor.hands:
             hand(monitor, said, began + took, kept, into)
@@ -256,7 +256,7 @@ def _rare(
     try:
         answer = function(*args, **kwargs)
     except BaseException as error:
-        call.leave(tokens)
+        call.leave(tokens, error)
         call.failed(error)
         raise
     call.leave(tokens)
@@ -286,7 +286,7 @@ def _wrap_coroutine(
         try:
             answer = await function(*args, **kwargs)
         except BaseException as error:
-            call.leave(tokens)
+            call.leave(tokens, error)
             call.failed(error)
             raise
         call.leave(tokens)

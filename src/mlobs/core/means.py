@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from mlobs.core.guard import Guarded
 from mlobs.otel.answer import Answer
+from mlobs.otel.endpoint import temporality
 from mlobs.otel.spans import Spans
 
 if TYPE_CHECKING:
@@ -37,6 +38,7 @@ class Means:
         self._resource: Resource | None = None
         self._spans: Spans | None = None
         self._prepared = False
+        self._turn = threading.Lock()
         self._exporter: Exporter | None = None
         self.lacking = {signal: Answer(delivered=False) for signal in ("metrics", "spans")}  # what is not made yet
 
@@ -151,6 +153,11 @@ class Means:
             endpoint=settings.endpoint,
             given=settings.metric_exporter,
         )
+
+    @property
+    def turn(self) -> threading.Lock:
+        """Held from collecting to the answer. With deltas it is one a process: what is new is known when the last answer is."""
+        return self._state.deltas.turn if temporality(self._state.settings.environ) == "delta" else self._turn
 
     # ── sending ─────────────────────────────────────────────────────────────────────────────────────────────────────
 

@@ -194,7 +194,8 @@ class Monitor:
         rows = self._take(kept, packed)
         self._answers.take(answers, given, single=self._are_single(rows))
         spent = time.thread_time() - began
-        spent += ring.release(kept, packed) * _COPY
+        whole, said = [*(one.kept for one in rare), *kept], [*(one.answer for one in rare), *answers]
+        spent += ring.release(whole, packed, said) * _COPY
         ring.inputs.settle(kept, packed)
         ring.outputs.settle(answers, given)
         self._fold_rare(rare, after)

@@ -14,13 +14,13 @@ from mlobs.core.asked import Asked
 from mlobs.core.guard import passes
 from mlobs.core.means import Means
 from mlobs.core.totals import Totals
+from mlobs.otel.answer import Answer
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from mlobs.core.outcomes import Outcomes
     from mlobs.core.state import State
-    from mlobs.otel.answer import Answer
 
 
 _RETRY: Final = 0.1  # seconds between two tries before a deadline
@@ -173,15 +173,20 @@ class Pipeline:
         return delivered
 
     def _export(self, deadline: float) -> Answer:
-        timeout = self._within(deadline)
         if self.means.lacking:
             self.means.prepare()
-        with self._state.turns:
-            collected = self.collect()
-        counted = collected.counted
-        metrics, spans = self.means.send(collected, timeout)
-        if metrics.delivered:
-            self._sent.counted = counted
+        turn = self.means.turn
+        if not turn.acquire(timeout=self._within(deadline)):
+            return Answer(delivered=False, retryable=True)  # what another pipeline is sending has no answer yet
+        try:
+            with self._state.turns:
+                collected = self.collect()
+            counted = collected.counted
+            metrics, spans = self.means.send(collected, self._within(deadline))
+            if metrics.delivered:
+                self._sent.counted = counted
+        finally:
+            turn.release()
         return spans if metrics.delivered else metrics
 
     def _within(self, deadline: float) -> float:

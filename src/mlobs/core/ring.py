@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import numpy as np
 
-from mlobs.columns import kind_of
+from mlobs.columns import kind_of, weight
 from mlobs.core.pack import Pack, Packs
 from mlobs.errors import UnreadableError
 
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 # Few and large folds disturb the host least; before the first one nobody knows how large a call is.
 _AT_FIRST: Final = 8192
+_FIRST: Final = 16  # calls after which the first one comes: they may have brought texts of any length
 # Bytes of a waiting call beside its data: an array's head, two numbers, two places in lists. And of data that is not
 # an array: a dict of thirty numbers, or the copy of a small frame.
 _CALL: Final = 256
@@ -95,10 +96,11 @@ class Ring:
         self.rare: list[Any] = []
         self._calls = calls
         self._limit = min(calls, _AT_FIRST)
-        self.brim = max(1, self._limit // 2)
+        self.brim = max(1, min(_FIRST, self._limit // 2))
         self._size = size
         self._most = size // _CALL_SHARE
         self._used = 0
+        self._text = [0, 0]  # bytes of it in each input, in each answer
         self._read = _ALL  # of as many calls how many are read
         self._turn = 0
         self._lefts: dict[int, Left] = {}
@@ -187,8 +189,10 @@ class Ring:
         self._wake()
         return self.waiting >= self._limit, self.waiting >= 8 * self._limit
 
-    def release(self, kept: Sequence[Any], packed: Sequence[tuple[Pack, Sequence[bytes]]]) -> int:
-        """What was kept has been folded: its room is free again, and as many like it may be kept as fit.
+    def release(
+        self, kept: Sequence[Any], packed: Sequence[tuple[Pack, Sequence[bytes]]], answers: Sequence[Any] = ()
+    ) -> int:
+        """What was kept has been folded: its room is free again, and as many like it, with such answers, may be kept as fit.
 
         How many bytes of large values that were.
         """
@@ -198,9 +202,18 @@ class Ring:
             last = kept[-1] if kept else packed[-1][0]
             # a larger one is accounted for by itself
             each = _CALL + (min(_OBJECT, last.nbytes) if type(last) in (np.ndarray, Pack) else _OBJECT)
+            for place, values in enumerate((kept, answers)):
+                self._text[place] = _text(values, self._text[place])
+            each += sum(self._text)
             self._limit = max(1, min(self._calls, self._size // each))
             self.brim = max(1, self._limit // 2)
         return used
+
+
+def _text(kept: Sequence[Any], before: int) -> int:
+    """Bytes of text in each that was taken, on average; as many as ``before`` where none was."""
+    taken = [one for one in kept if type(one) is not Left]
+    return weight(taken) // len(taken) if taken else before
 
 
 def drain(waiting: list[Any]) -> list[Any]:

@@ -49,7 +49,7 @@ def wrap_generator(
                 call.done(None)
                 return stop.value
             except BaseException as error:
-                call.leave(tokens)
+                call.leave(tokens, error)
                 call.failed(error)
                 raise
             call.leave(tokens)
@@ -126,7 +126,7 @@ def wrap_async_generator(
                 return
             except BaseException as error:
                 if call and tokens:
-                    call.leave(tokens)
+                    call.leave(tokens, error)
                     call.failed(error)
                 raise
             if call and tokens:

@@ -165,7 +165,8 @@ async def _quiet_coroutine(function: Callable[..., Any], /, *args: Any, **kwargs
     try:
         return await function(*args, **kwargs)
     finally:
-        INSIDE.reset(token)
+        with suppress(ValueError):  # one thrown away half done ends in somebody else's context
+            INSIDE.reset(token)
 
 
 class Method(Hooked):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import re
+import sys
 import threading
 from importlib import metadata
 from typing import TYPE_CHECKING, Final, NamedTuple
@@ -51,6 +52,8 @@ class Integrations:
         self._runtime = runtime
         self._registry = registry
         self._on: dict[str, Patches] = {}
+        self._imported: dict[str, Callable[[ModuleType], None]] = {}  # of those that are on
+        self._awaited: set[str] = set()  # modules
         self._lock = threading.RLock()
 
     def on(self, wanted: tuple[str, ...]) -> None:
@@ -74,13 +77,14 @@ class Integrations:
                 if wanted:
                     _installed(integration)
                 if name not in self._on:
-                    self._on[name] = self._hook(integration)
+                    self._on[name] = self._hook(name, integration)
 
     def off(self, wanted: tuple[str, ...]) -> None:
         """Put back what those that are named, or all, have changed. Raises ConfigurationError for an unknown name."""
         _known(wanted, {entry.name for entry in metadata.entry_points(group=_GROUP)} | set(self._on), "uninstrument")
         with self._lock:
             for name in wanted or tuple(self._on):
+                self._imported.pop(name, None)
                 patches = self._on.pop(name, None)
                 if patches is not None:
                     patches.restore()
@@ -120,25 +124,43 @@ class Integrations:
             problem,
         )
 
-    def _hook(self, integration: Integration) -> Patches:
-        import wrapt
-
+    def _hook(self, entry: str, integration: Integration) -> Patches:
         patches = Patches(self._runtime, self._registry, lambda: tuple(self._on))
         modules = {**_shared(integration), **integration.modules}
+        names = tuple(modules)
 
         def imported(module: ModuleType) -> None:
-            """Never raises: it would fail the import. Takes no lock: a child may be forked while a thread is in here."""
+            """Never raises: it would fail the import."""
             try:
-                if not patches.over and self._supported(integration):
+                hook = modules.pop(module.__name__, None)
+                if hook is not None and not patches.over and self._supported(integration):
                     patches.reached.add(module.__name__)
-                    modules[module.__name__](patches)
+                    hook(patches)
             except Exception as error:  # noqa: BLE001 - the framework works all the same
                 patches.failed[module.__name__] = f"{type(error).__name__}: {error}"
                 self._runtime.guard.error(f"integration {integration.name}", error)
 
-        for name in modules:
-            wrapt.register_post_import_hook(imported, name)
+        self._imported[entry] = imported
+        for name in names:
+            self._await(name, imported)
         return patches
+
+    def _await(self, name: str, imported: Callable[[ModuleType], None]) -> None:
+        """Of a module that is there already say so now. Of another one we are told once, however often we are turned on and off."""
+        import wrapt
+
+        module = sys.modules.get(name)
+        if module is not None:
+            imported(module)
+        elif name not in self._awaited:
+            self._awaited.add(name)
+            wrapt.register_post_import_hook(self._arrived, name)
+
+    def _arrived(self, module: ModuleType) -> None:
+        """Somebody has imported it. Takes no lock: a child may be forked while a thread is in here."""
+        self._awaited.discard(module.__name__)
+        for imported in list(self._imported.values()):
+            imported(module)
 
     def _supported(self, integration: Integration) -> bool:
         version = _version(integration)

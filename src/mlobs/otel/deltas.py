@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from typing import TYPE_CHECKING, Any, Final
 
 from mlobs.otel.points import Collected, Exponential, Histogram, Numbers
@@ -30,6 +31,8 @@ class Deltas:
         self._until: dict[_Key, int] = {}  # the time of the last export with these points that arrived
         self._since: int | None = None  # that of the last one that arrived whole
         self._latest = 0
+        # new settings may come while an export by the old ones waits for its answer
+        self.turn = threading.Lock()
 
     def since(self, collected: Collected) -> Collected:
         """What is new in ``collected``. Where the clock was set back time stands still."""

@@ -17,7 +17,10 @@ if TYPE_CHECKING:
 
 
 def judged(answer: Answer, endpoint: Endpoint, *, spans: bool = False) -> Answer:
-    """An answer with what its body says. A receiver that took everything and says something is told once, in its words."""
+    """An answer with what its body says. A receiver that took everything and says something is told once, in its first words.
+
+    It may use others in each answer, with a time or the name of a request in them.
+    """
     if not answer.delivered or not answer.body:
         return answer
     count, said = rejected(answer.body, spans=spans)
@@ -25,9 +28,9 @@ def judged(answer: Answer, endpoint: Endpoint, *, spans: bool = False) -> Answer
     if count:
         return answer._replace(rejected=count, problem=problem)
     if problem:
-        tell(
-            "%s took the %s and %s", endpoint.shown, "spans" if spans else "metrics", problem[len(endpoint.shown) + 1 :]
-        )
+        signal = "spans" if spans else "metrics"
+        said = problem[len(endpoint.shown) + 1 :]
+        tell("%s took the %s and %s", endpoint.shown, signal, said, of=f"{endpoint.shown} {signal}")
     return answer
 
 

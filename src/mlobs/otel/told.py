@@ -9,11 +9,11 @@ _logger = logging.getLogger("mlobs")
 _told: Final[set[str]] = set()
 
 
-def tell(message: str, *values: object) -> None:
-    """Log a warning, if this process has not yet said it in these words."""
-    text = message % values
-    if text not in _told:
-        _told.add(text)
+def tell(message: str, *values: object, of: str | None = None) -> None:
+    """Log a warning, if this process has not yet said it in these words, or anything ``of`` the same."""
+    said = message % values if of is None else of
+    if said not in _told:
+        _told.add(said)
         _logger.warning(message, *values)
 
 

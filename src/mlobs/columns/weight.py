@@ -1,0 +1,48 @@
+"""How much memory kept values hold beside their numbers: texts and bytes, which are as long as somebody makes them."""
+
+from __future__ import annotations
+
+import sys
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+_SOME: Final = 64  # of many values, evenly spaced, which stand for the others
+_DEEPEST: Final = 4
+_TEXT: Final = (str, bytes)
+
+
+def weight(kept: Sequence[Any], depth: int = 0) -> int:
+    """About how many bytes of text so many values hold together; what is no container of Python's, numpy's or pandas' holds none.
+
+    Never raises. Of somebody's own classes nothing is called, but what pandas calls of objects in a frame.
+    """
+    if not kept or depth > _DEEPEST:
+        return 0
+    if set(map(id, map(type, kept))) <= _TEXTS:
+        return sum(map(sys.getsizeof, kept))
+    some = kept[:: -(-len(kept) // _SOME)]
+    return sum(_of(one, depth) for one in some) * len(kept) // len(some)
+
+
+def _of(one: Any, depth: int) -> int:  # noqa: ANN401 - whatever was kept
+    cls = type(one)
+    if cls in _TEXT:
+        return sys.getsizeof(one)
+    if issubclass(cls, (list, tuple)):
+        return weight(one, depth + 1)
+    if cls is dict:
+        return weight(list(one.values()), depth + 1)
+    if cls is np.ndarray:
+        return weight(one.ravel().tolist(), depth + 1) if one.dtype.kind == "O" else 0
+    if cls.__module__.partition(".")[0] == "pandas" and cls.__name__ == "DataFrame":
+        with suppress(Exception):  # of an object in a cell
+            return int(one.memory_usage(deep=True).sum())
+    return 0
+
+
+_TEXTS: Final = frozenset(map(id, _TEXT))
