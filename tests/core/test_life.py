@@ -88,7 +88,7 @@ def test_an_exporter_that_wants_to_exit_does_not_end_the_exports(sink: Sink) -> 
 
 
 def test_a_resource_that_no_encoder_takes_is_sent_all_the_same(sink: Sink) -> None:
-    """Half of a surrogate pair is replaced, in keys and values, of metrics and spans."""
+    """Half of a surrogate pair is written out, in keys and values, of metrics and spans."""
     script = """
     mlobs.configure(resource_attributes={"a": "b\\ud800", "c\\ud800": "d"}, spans="always")
     work(3)

@@ -24,12 +24,13 @@ def sendable(text: str, longest: int = LONGEST) -> str:
     """A text as every receiver takes it.
 
     Names come from data: half of a surrogate pair has no place in UTF-8, and one of them would keep everything else
-    from being sent; a name longer than 500 characters is cut, and ends in what tells it from others.
+    from being sent, so it is written as Python does, `\\ud800`, and two names stay two; a name longer than 500 characters
+    is cut, and ends in what tells it from others.
     """
     if type(text) is not str:
         text = str.__str__(text)
     if not text.isascii():
-        text = text.encode("utf-8", "replace").decode()
+        text = text.encode("utf-8", "backslashreplace").decode()
     if len(text) > longest:
         text = f"{text[: longest - 17]}…{hashlib.blake2b(text.encode(), digest_size=8).hexdigest()}"
     return text

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 import uuid
 from typing import TYPE_CHECKING, Any, Final
 
@@ -54,7 +55,7 @@ def _sendable(made: Resource) -> Resource:
 
 def _text(value: Any) -> Any:  # noqa: ANN401 - a text, a number, or several
     if isinstance(value, str):
-        return sendable(value, len(value))
+        return sendable(value, sys.maxsize)
     return tuple(map(_text, value)) if isinstance(value, (list, tuple)) else value
 
 
