@@ -88,9 +88,10 @@ def test_an_exporter_that_wants_to_exit_does_not_end_the_exports(sink: Sink) -> 
 
 
 def test_a_resource_that_no_encoder_takes_is_sent_all_the_same(sink: Sink) -> None:
-    """Half of a surrogate pair is written out, in keys and values, of metrics and spans."""
+    """Half of a surrogate pair is written out, in keys and values, of metrics and spans; a number that is too large is text."""
     script = """
-    mlobs.configure(resource_attributes={"a": "b\\ud800", "c\\ud800": "d"}, spans="always")
+    attributes = {"a": "b\\ud800", "c\\ud800": "d", "build": 2**70, "builds": [1, -(2**70)]}
+    mlobs.configure(resource_attributes=attributes, spans="always")
     work(3)
     work(3)
     print(mlobs.flush(timeout=20))
@@ -99,6 +100,10 @@ def test_a_resource_that_no_encoder_takes_is_sent_all_the_same(sink: Sink) -> No
     assert (done.returncode, done.stderr, done.stdout) == (0, "", "True\n")
     assert sink.calls() == 6
     assert sink.spans
+    for request in (sink.metrics[-1].resource_metrics[0], sink.traces[-1].resource_spans[0]):
+        told = {pair.key: pair.value for pair in request.resource.attributes}
+        assert (told["a"].string_value, told["build"].string_value) == (r"b\ud800", str(2**70))
+        assert told[r"c\ud800"].string_value == "d"
 
 
 def test_the_resource_is_the_given_providers(sink: Sink) -> None:
