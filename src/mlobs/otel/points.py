@@ -24,7 +24,7 @@ def sendable(text: str, longest: int = LONGEST) -> str:
     """A text as every receiver takes it.
 
     Names come from data: half of a surrogate pair has no place in UTF-8, and one of them would keep everything else
-    from being sent, so it is written as Python does, `\\ud800`, and two names stay two; a name longer than 500 characters
+    from being sent, so it is written out as Python does, and two names stay two; a name longer than 500 characters
     is cut, and ends in what tells it from others.
     """
     if type(text) is not str:

@@ -48,8 +48,9 @@ def resource(
 
 
 def _sendable(made: Resource) -> Resource:
-    """One that every encoder takes: half of a surrogate pair in a key or a value, or a whole number of more than 64 bits, would
-    stop all that is sent with it.
+    """One that every encoder takes.
+
+    Half of a surrogate pair in a key or a value, or a whole number of more than 64 bits, would stop all that is sent with it.
     """
     cleaned = {_plain(key): _plain(value) for key, value in made.attributes.items()}
     return made if cleaned == dict(made.attributes) else Resource(cleaned, made.schema_url)
