@@ -13,6 +13,7 @@ from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import (
 )
 from opentelemetry.sdk.resources import Resource
 
+from mlobs.otel import histogram as measured
 from mlobs.otel import names, partial, wire
 from mlobs.otel.deltas import Deltas
 from mlobs.otel.metricsdata import metrics_data
@@ -120,6 +121,23 @@ def test_deltas_add_up_to_the_cumulative_counts() -> None:
     assert fresh[4].total == pytest.approx(16.5)
     assert fresh[5].positive == [3, 0, 6]
     assert fresh[5].zero_count == 6
+
+
+def test_extremes_are_those_of_the_interval_or_none() -> None:
+    """A minimum and a maximum are told where they are the point's own: of the first delta, of no later one, of nothing at all."""
+    deltas = Deltas()
+    empty = Collected(1_000, 1_500, [measured.Histogram([0.1, 1.0]).collect(names.PREDICTION_DURATION, MODEL)])
+    for before, told in ((None, False), (empty, True), (collected(1), False)):
+        if before is not None:
+            deltas.arrived(before)
+        data = deltas.since(empty if before is None else collected(2, time=3_000))
+        for request in (
+            wire.encode(data, {}, delta=True),
+            encode_metrics(metrics_data(data, RESOURCE)).SerializeToString(),
+        ):
+            metric = by_name(ExportMetricsServiceRequest.FromString(request))["mlobs.prediction.duration"]
+            [point] = metric.histogram.data_points
+            assert (point.HasField("min"), point.HasField("max")) == (told, told)
 
 
 def test_what_is_no_delta_keeps_its_start() -> None:

@@ -85,15 +85,18 @@ class Exemplar(NamedTuple):
 
 
 class Histogram(NamedTuple):
-    """A histogram with explicit bounds; bucket i holds values <= bounds[i], the last one the rest."""
+    """A histogram with explicit bounds; bucket i holds values <= bounds[i], the last one the rest.
+
+    ``low`` and ``high`` are the least and the greatest value, None where there is none or nobody knows.
+    """
 
     instrument: Instrument
     attributes: Attributes
     bounds: Sequence[float]
     counts: Sequence[int]
     total: float
-    low: float
-    high: float
+    low: float | None
+    high: float | None
     exemplars: Sequence[Exemplar] = ()
 
     @property
