@@ -106,8 +106,8 @@ def observe(
         )
         bound = runtime.model(identity, profile or (known.profile if known else None))
         monitor = runtime.monitor(bound, operation or _operation(function))
-        monitor.capture |= captured
-        return cast("F", wrap(function, monitor, runtime.tracing, locate(function, named)))
+        where = locate(function, named)._replace(capture=captured)
+        return cast("F", wrap(function, monitor, runtime.tracing, where))
 
     return decorate
 

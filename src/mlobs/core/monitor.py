@@ -69,7 +69,6 @@ class Monitor:
         self.iterates = False  # it is an `__next__`, and StopIteration says that there was no call
         self.guard = guard
         self.budget = budget or Budget()
-        self.capture: frozenset[str] = frozenset()
         self.hands = False
         self._settings = settings
         self._wake = wake
@@ -77,7 +76,7 @@ class Monitor:
 
     def __reduce__(self) -> tuple[Callable[..., Monitor], tuple[Any, ...]]:
         model = self.model
-        return again.monitor, (tuple(model.identity), self.operation, self.capture, model.profile)
+        return again.monitor, (tuple(model.identity), self.operation, model.profile)
 
     def apply(self, settings: Settings) -> None:
         """Take new settings. Counts go on."""

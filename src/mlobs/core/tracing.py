@@ -184,7 +184,7 @@ def _of_input(monitor: Monitor, record: Record) -> dict[str, Any]:
     attributes: dict[str, Any] = {names.ROWS: sum(block.rows for block in blocks)}
     if blocks:
         attributes[names.FEATURES] = blocks[0].width
-        attributes.update(_captured(monitor, blocks[0]))
+        attributes.update(_captured(monitor, blocks[0], record.extra.capture))
     return attributes
 
 
@@ -199,13 +199,13 @@ def _of_answer(monitor: Monitor, record: Record) -> dict[str, Any]:
     return {} if confidence is None else {names.CONFIDENCE: confidence}
 
 
-def _captured(monitor: Monitor, block: columns.Block) -> dict[str, Any]:
-    if not monitor.capture:
+def _captured(monitor: Monitor, block: columns.Block, capture: frozenset[str]) -> dict[str, Any]:
+    if not capture:
         return {}
     labels = block.names or monitor.model.inputs.names(block.width)
     found = {}
     for index, name in enumerate(labels):
-        if name in monitor.capture:
+        if name in capture:
             values = [_plain(value) for value in list(block.column(index))[:_CAPTURED_ROWS]]
             found[names.CAPTURED + sendable(name)] = values[0] if len(values) == 1 else list(map(_text, values))
     return found
