@@ -16,6 +16,7 @@ import mlobs
 from mlobs.core import window
 from mlobs.core.guard import Guard
 from mlobs.core.settings import LONGEST, Settings, from_environment
+from mlobs.otel.points import Histogram
 from mlobs.testing import capture
 
 
@@ -175,6 +176,22 @@ def test_a_wrong_interval_is_told_and_the_default_holds(value: str, caplog: pyte
 def test_secrets_in_the_environment_are_in_no_repr() -> None:
     """Settings can be printed."""
     assert "s3cret" not in repr(from_environment({"OTEL_EXPORTER_OTLP_HEADERS": "api-key=s3cret"}))
+
+
+def test_exemplars_can_be_turned_off(caplog: pytest.LogCaptureFixture) -> None:
+    """By the variable that OpenTelemetry has for it; what is no word of its is told."""
+    for word, told in (("", 1), ("trace_based", 1), ("always_on", 1), (" Always_Off", 0)):
+        with capture(
+            spans="always", environ=from_environment({"OTEL_METRICS_EXEMPLAR_FILTER": word}).environ
+        ) as telemetry:
+            mlobs.observe(model="m")(lambda x: 0.5)([1.0])
+            [histogram] = telemetry.histograms("mlobs.prediction.duration")
+            assert isinstance(histogram, Histogram)
+            assert len(histogram.exemplars) == told
+            assert len(telemetry.spans) == 1
+    assert "EXEMPLAR" not in caplog.text
+    from_environment({"OTEL_METRICS_EXEMPLAR_FILTER": "never"})
+    assert "OTEL_METRICS_EXEMPLAR_FILTER='never' is none of trace_based, always_on, always_off" in caplog.text
 
 
 def test_configure_changes_what_runs(caplog: pytest.LogCaptureFixture) -> None:

@@ -62,6 +62,8 @@ _PLAIN: Final[Mapping[str, Callable[[Any], Any]]] = {
     "duration_bounds": _numbers,
     "windows": lambda values: tuple(seconds if seconds <= LONGEST else math.inf for seconds in _numbers(values)),
 }
+_EXEMPLARS: Final = "OTEL_METRICS_EXEMPLAR_FILTER"
+_FILTERS: Final = ("", "trace_based", "always_on", "always_off")
 _PLACES: Final = ("endpoint", "join_store")  # may have a password in them
 
 
@@ -191,6 +193,11 @@ class Settings:
         """Whether predictions can be given tickets."""
         return bool(self.ticket_keys)
 
+    @property
+    def exemplars(self) -> bool:
+        """Whether histograms lead to the spans of their values."""
+        return self.environ.get(_EXEMPLARS, "").strip().lower() != "always_off"
+
     def changed(self, **values: Any) -> Settings:  # noqa: ANN401 - the public verb's signature says which and what
         """These settings with some values replaced. Raises ConfigurationError."""
         return replace(self, **values)
@@ -215,6 +222,9 @@ def from_environment(environ: Mapping[str, str] | None = None) -> Settings:
     disabled = taken.get("OTEL_SDK_DISABLED", "").strip().lower()
     if disabled not in ("", "true", "false"):
         tell("OTEL_SDK_DISABLED=%r disables nothing, the one word for it is true: going on", disabled)
+    wanted = taken.get(_EXEMPLARS, "").strip().lower()
+    if wanted not in _FILTERS:
+        tell("%s=%r is none of %s: using trace_based", _EXEMPLARS, wanted, ", ".join(_FILTERS[1:]))
     return Settings(
         enabled=disabled != "true",
         export_interval=interval,
