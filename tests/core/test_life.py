@@ -120,6 +120,38 @@ def test_the_resource_is_the_given_providers(sink: Sink) -> None:
     assert (done.returncode, done.stderr, done.stdout) == (0, "", "True theirs\n")
 
 
+@pytest.mark.parametrize("early", [True, False], ids=["before an export", "after one"])
+def test_the_resource_is_that_of_a_provider_that_is_set_later(sink: Sink, early: bool) -> None:
+    """A call that warms the model up comes before the program has set its provider; counts and identity go on."""
+    script = f"""
+    from opentelemetry import trace
+    from opentelemetry.sdk.resources import Resource
+    from opentelemetry.sdk.trace import TracerProvider
+    from mlobs.api import runtime
+    work(1)
+    before = runtime.pipeline.means.resource.attributes
+    {early} or mlobs.flush(timeout=20)
+    trace.set_tracer_provider(TracerProvider(resource=Resource({{"service.name": "theirs"}})))
+    work(2)
+    print(mlobs.flush(timeout=20), mlobs.flush(timeout=20))
+    after = runtime.pipeline.means.resource.attributes
+    print(before["service.name"] != after["service.name"], before["service.instance.id"] == after["service.instance.id"])
+    """
+    done = run(THREADS + textwrap.dedent(script), sink)
+    assert (done.returncode, done.stderr, done.stdout) == (0, "", "True True\nTrue True\n")
+    assert sink.calls() == 3
+    told = [
+        next(
+            pair.value.string_value
+            for pair in request.resource_metrics[0].resource.attributes
+            if pair.key == "service.name"
+        )
+        for request in sink.metrics
+    ]
+    assert told[0] == ("theirs" if early else "unknown_service:python")
+    assert set(told[1:]) == {"theirs"}
+
+
 @pytest.mark.parametrize("fails", ["return MetricExportResult.FAILURE", "raise RuntimeError('no room.')"])
 def test_an_exporter_that_fails_is_told_with_a_cure(sink: Sink, fails: str) -> None:
     """In whole sentences: what it said, where to look, and what becomes of the counts."""

@@ -174,6 +174,7 @@ class Pipeline:
 
     def _export(self, deadline: float) -> Answer:
         timeout = self._within(deadline)
+        self.means.follow()
         if self.means.lacking:
             self.means.prepare()
         with self._state.turns:
