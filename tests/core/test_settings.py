@@ -238,4 +238,7 @@ def test_a_second_reference_for_the_same_version_is_told(caplog: pytest.LogCaptu
     with capture(), caplog.at_level(logging.WARNING, "mlobs"):
         mlobs.observe(model="m", reference=mlobs.Profile.build([[1.0], [2.0]]))(lambda x: x)
         mlobs.observe(model="m", reference=mlobs.Profile.build([[1.0], [3.0]]))(lambda x: x)
-    assert "version of its own" in caplog.text
+        mlobs.observe(model="n")(lambda x: x)
+        mlobs.observe(model="n", reference=mlobs.Profile.build([[1.0], [3.0]]))(lambda x: x)
+    assert "model m unversioned is already observed against another reference; that one stays. Give " in caplog.text
+    assert "model n unversioned is already observed without a reference, and stays so. Give " in caplog.text
