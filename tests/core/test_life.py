@@ -120,6 +120,37 @@ def test_the_resource_is_the_given_providers(sink: Sink) -> None:
     assert (done.returncode, done.stderr, done.stdout) == (0, "", "True theirs\n")
 
 
+@pytest.mark.parametrize(
+    ("preferred", "environ", "deltas"),
+    [("", "", False), ("", "delta", True), ("DELTA", "", True), ("CUMULATIVE", "delta", False)],
+)
+def test_an_exporter_says_whether_it_takes_deltas(sink: Sink, preferred: str, environ: str, deltas: bool) -> None:
+    """As it does to the SDK's readers; the environment speaks for one that does not say."""
+    script = f"""
+    from opentelemetry.sdk.metrics import Counter, Histogram
+    from opentelemetry.sdk.metrics.export import AggregationTemporality, ConsoleMetricExporter, MetricExportResult
+    class Own(ConsoleMetricExporter):
+        def export(self, data, timeout_millis=0, **kwargs):
+            [found] = [each for each in data.resource_metrics[0].scope_metrics[0].metrics if each.name == "mlobs.prediction.duration"]
+            print(found.data.aggregation_temporality.name, found.data.data_points[0].count)
+            return MetricExportResult.SUCCESS
+    said = {preferred!r} and {{kind: AggregationTemporality[{preferred!r}] for kind in (Counter, Histogram)}}
+    mlobs.configure(metric_exporter=Own(preferred_temporality=said or None), spans="never")
+    for _ in range(2):
+        work(2)
+        mlobs.flush(timeout=20)
+    os._exit(0)
+    """
+    environment = {"OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE": environ}
+    done = run(
+        THREADS + "sys.stdout.reconfigure(line_buffering=True)\n" + textwrap.dedent(script),
+        sink,
+        **environment,
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout == ("DELTA 2\nDELTA 2\n" if deltas else "CUMULATIVE 2\nCUMULATIVE 4\n")
+
+
 @pytest.mark.parametrize("early", [True, False], ids=["before an export", "after one"])
 def test_the_resource_is_that_of_a_provider_that_is_set_later(sink: Sink, early: bool) -> None:
     """A call that warms the model up comes before the program has set its provider; counts and identity go on."""
