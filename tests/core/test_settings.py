@@ -170,7 +170,17 @@ def test_a_wrong_interval_is_told_and_the_default_holds(value: str, caplog: pyte
     """A variable that cannot hold does not stop a program."""
     with caplog.at_level(logging.WARNING, "mlobs"):
         assert from_environment({"OTEL_METRIC_EXPORT_INTERVAL": value}).export_interval == 60
-    assert value in caplog.text
+        assert from_environment({"OTEL_METRIC_EXPORT_TIMEOUT": value}).export_timeout == 10
+    for name, used in (("INTERVAL", 60000), ("TIMEOUT", 10000)):
+        assert f"OTEL_METRIC_EXPORT_{name}={value!r} is not a number of milliseconds: using {used}" in caplog.text
+
+
+def test_times_of_the_environment_are_milliseconds() -> None:
+    """Those of the export of metrics, as the specification has them."""
+    environ = {"OTEL_METRIC_EXPORT_INTERVAL": "1500", "OTEL_METRIC_EXPORT_TIMEOUT": " 250 "}
+    settings = from_environment(environ)
+    assert (settings.export_interval, settings.export_timeout) == (1.5, 0.25)
+    assert settings.changed(export_timeout=3).export_timeout == 3
 
 
 def test_secrets_in_the_environment_are_in_no_repr() -> None:

@@ -209,16 +209,6 @@ def from_environment(environ: Mapping[str, str] | None = None) -> Settings:
     A variable that cannot hold is told in the log and the default is used.
     """
     taken = dict(os.environ if environ is None else environ)
-    interval = 60.0
-    text = taken.get("OTEL_METRIC_EXPORT_INTERVAL", "").strip()
-    if text:
-        try:
-            interval = float(text) / 1000
-        except ValueError:
-            interval = 0.0
-        if not interval > 0:
-            tell("OTEL_METRIC_EXPORT_INTERVAL=%r is not a number of milliseconds: using 60000", text)
-            interval = 60.0
     disabled = taken.get("OTEL_SDK_DISABLED", "").strip().lower()
     if disabled not in ("", "true", "false"):
         tell("OTEL_SDK_DISABLED=%r disables nothing, the one word for it is true: going on", disabled)
@@ -227,8 +217,24 @@ def from_environment(environ: Mapping[str, str] | None = None) -> Settings:
         tell("%s=%r is none of %s: using trace_based", _EXEMPLARS, wanted, ", ".join(_FILTERS[1:]))
     return Settings(
         enabled=disabled != "true",
-        export_interval=interval,
+        export_interval=_seconds(taken, "OTEL_METRIC_EXPORT_INTERVAL", 60.0),
+        export_timeout=_seconds(taken, "OTEL_METRIC_EXPORT_TIMEOUT", 10.0),
         ticket_keys=tuple(key.strip() for key in taken.get("MLOBS_TICKET_KEYS", "").split(",") if key.strip()),
         join_store=taken.get("MLOBS_JOIN_STORE", "").strip() or "sqlite",
         environ=taken,
     )
+
+
+def _seconds(environ: Mapping[str, str], name: str, otherwise: float) -> float:
+    """A time that a variable tells in milliseconds."""
+    text = environ.get(name, "").strip()
+    if not text:
+        return otherwise
+    try:
+        found = float(text) / 1000
+    except ValueError:
+        found = 0.0
+    if not found > 0:
+        tell("%s=%r is not a number of milliseconds: using %d", name, text, otherwise * 1000)
+        return otherwise
+    return found
