@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import inspect
 import os
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
@@ -91,6 +92,8 @@ def observe(
             return cast("F", type(function)(decorate(function.__func__)))
         if not callable(function):
             message = f"mlobs.observe decorates functions, and this is a {type(function).__name__}."
+            if hasattr(type(function), "__get__"):  # a property, say
+                message += " Put it beneath: decorate the function that it is made of."
             raise ConfigurationError(message)
         if isinstance(function, type):
             message = (
@@ -98,16 +101,17 @@ def observe(
                 "Decorate its predict method."
             )
             raise ConfigurationError(message)
-        known = registry.get(getattr(function, "__self__", None))
+        bare = function.func if isinstance(function, functools.partial) else function
+        known = registry.get(getattr(bare, "__self__", None))
         identity = Identity(
-            model or (known.identity.name if known else _model_name(function)),
+            model or (known.identity.name if known else _model_name(bare)),
             version or (known.identity.version if known else UNVERSIONED),
             variant or (known.identity.variant if known else CHAMPION),
         )
         bound = runtime.model(identity, profile or (known.profile if known else None))
-        monitor = runtime.monitor(bound, operation or _operation(function))
-        monitor.capture |= captured
-        return cast("F", wrap(function, monitor, runtime.tracing, locate(function, named)))
+        monitor = runtime.monitor(bound, operation or _operation(bare))
+        where = locate(function, named)._replace(capture=captured)
+        return cast("F", wrap(function, monitor, runtime.tracing, where))
 
     return decorate
 

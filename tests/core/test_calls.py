@@ -330,7 +330,25 @@ def test_registered_objects_bring_their_identity(telemetry: Telemetry) -> None:
 
     model = mlobs.register(Model(), name="price", version="7", variant="challenger")
     mlobs.observe()(model.predict)(1.0)
-    assert calls(telemetry, "price", model_version="7", model_variant="challenger") == 1
+    mlobs.observe()(functools.partial(model.predict))(1.0)
+    attributes = {"model_version": "7", "model_variant": "challenger", "model_operation": "predict"}
+    assert calls(telemetry, "price", **attributes) == 2
+
+
+def test_a_partial_goes_by_the_name_of_its_function(telemetry: Telemetry) -> None:
+    """Two of them are two models."""
+
+    def score(x: float, factor: float) -> float:
+        return x * factor
+
+    class Rates:
+        def predict(self, x: float) -> float:
+            return x
+
+    mlobs.observe()(functools.partial(score, factor=2.0))(1.0)
+    mlobs.observe()(functools.partial(Rates().predict))(1.0)
+    assert calls(telemetry, "score", model_operation="score") == 1
+    assert calls(telemetry, "Rates", model_operation="predict") == 1
 
 
 def test_active_counts_running_calls(telemetry: Telemetry) -> None:
@@ -458,6 +476,13 @@ def test_a_class_is_refused_with_the_cure(telemetry: Telemetry) -> None:
     """Decorating a class would break isinstance; the message says what to decorate."""
     with pytest.raises(mlobs.ConfigurationError, match="predict method"):
         mlobs.observe()(dict)
+
+
+@pytest.mark.parametrize("made", [property, functools.cached_property, functools.partialmethod])
+def test_what_is_made_of_a_function_is_refused_with_the_cure(telemetry: Telemetry, made: Any) -> None:
+    """There is nothing to call yet; the message says where the decorator goes."""
+    with pytest.raises(mlobs.ConfigurationError, match=f"is a {made.__name__}. Put it beneath"):
+        mlobs.observe()(made(len))
 
 
 def test_a_call_that_begins_and_ends_while_active_ones_are_counted(

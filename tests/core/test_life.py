@@ -89,9 +89,10 @@ def test_an_exporter_that_wants_to_exit_does_not_end_the_exports(sink: Sink) -> 
 
 
 def test_a_resource_that_no_encoder_takes_is_sent_all_the_same(sink: Sink) -> None:
-    """Half of a surrogate pair is replaced, in keys and values, of metrics and spans."""
+    """Half of a surrogate pair is written out, in keys and values, of metrics and spans; a number that is too large is text."""
     script = """
-    mlobs.configure(resource_attributes={"a": "b\\ud800", "c\\ud800": "d"}, spans="always")
+    attributes = {"a": "b\\ud800", "c\\ud800": "d", "build": 2**70, "builds": [1, -(2**70)]}
+    mlobs.configure(resource_attributes=attributes, spans="always")
     work(3)
     work(3)
     print(mlobs.flush(timeout=20))
@@ -100,6 +101,10 @@ def test_a_resource_that_no_encoder_takes_is_sent_all_the_same(sink: Sink) -> No
     assert (done.returncode, done.stderr, done.stdout) == (0, "", "True\n")
     assert sink.calls() == 6
     assert sink.spans
+    for request in (sink.metrics[-1].resource_metrics[0], sink.traces[-1].resource_spans[0]):
+        told = {pair.key: pair.value for pair in request.resource.attributes}
+        assert (told["a"].string_value, told["build"].string_value) == (r"b\ud800", str(2**70))
+        assert told[r"c\ud800"].string_value == "d"
 
 
 def test_the_resource_is_the_given_providers(sink: Sink) -> None:
@@ -114,6 +119,69 @@ def test_the_resource_is_the_given_providers(sink: Sink) -> None:
     """
     done = run(THREADS + textwrap.dedent(script), sink)
     assert (done.returncode, done.stderr, done.stdout) == (0, "", "True theirs\n")
+
+
+@pytest.mark.parametrize(
+    ("preferred", "environ", "deltas"),
+    [("", "", False), ("", "delta", True), ("DELTA", "", True), ("CUMULATIVE", "delta", False)],
+)
+def test_an_exporter_says_whether_it_takes_deltas(sink: Sink, preferred: str, environ: str, deltas: bool) -> None:
+    """As it does to the SDK's readers; the environment speaks for one that does not say."""
+    script = f"""
+    from opentelemetry.sdk.metrics import Counter, Histogram
+    from opentelemetry.sdk.metrics.export import AggregationTemporality, ConsoleMetricExporter, MetricExportResult
+    class Own(ConsoleMetricExporter):
+        def export(self, data, timeout_millis=0, **kwargs):
+            [found] = [each for each in data.resource_metrics[0].scope_metrics[0].metrics if each.name == "mlobs.prediction.duration"]
+            print(found.data.aggregation_temporality.name, found.data.data_points[0].count)
+            return MetricExportResult.SUCCESS
+    said = {preferred!r} and {{kind: AggregationTemporality[{preferred!r}] for kind in (Counter, Histogram)}}
+    mlobs.configure(metric_exporter=Own(preferred_temporality=said or None), spans="never")
+    for _ in range(2):
+        work(2)
+        mlobs.flush(timeout=20)
+    os._exit(0)
+    """
+    environment = {"OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE": environ}
+    done = run(
+        THREADS + "sys.stdout.reconfigure(line_buffering=True)\n" + textwrap.dedent(script),
+        sink,
+        **environment,
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout == ("DELTA 2\nDELTA 2\n" if deltas else "CUMULATIVE 2\nCUMULATIVE 4\n")
+
+
+@pytest.mark.parametrize("early", [True, False], ids=["before an export", "after one"])
+def test_the_resource_is_that_of_a_provider_that_is_set_later(sink: Sink, early: bool) -> None:
+    """A call that warms the model up comes before the program has set its provider; counts and identity go on."""
+    script = f"""
+    from opentelemetry import trace
+    from opentelemetry.sdk.resources import Resource
+    from opentelemetry.sdk.trace import TracerProvider
+    from mlobs.api import runtime
+    work(1)
+    before = runtime.pipeline.means.resource.attributes
+    {early} or mlobs.flush(timeout=20)
+    trace.set_tracer_provider(TracerProvider(resource=Resource({{"service.name": "theirs"}})))
+    work(2)
+    print(mlobs.flush(timeout=20), mlobs.flush(timeout=20))
+    after = runtime.pipeline.means.resource.attributes
+    print(before["service.name"] != after["service.name"], before["service.instance.id"] == after["service.instance.id"])
+    """
+    done = run(THREADS + textwrap.dedent(script), sink)
+    assert (done.returncode, done.stderr, done.stdout) == (0, "", "True True\nTrue True\n")
+    assert sink.calls() == 3
+    told = [
+        next(
+            pair.value.string_value
+            for pair in request.resource_metrics[0].resource.attributes
+            if pair.key == "service.name"
+        )
+        for request in sink.metrics
+    ]
+    assert told[0] == ("theirs" if early else "unknown_service:python")
+    assert set(told[1:]) == {"theirs"}
 
 
 @pytest.mark.parametrize("fails", ["return MetricExportResult.FAILURE", "raise RuntimeError('no room.')"])

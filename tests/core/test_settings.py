@@ -16,6 +16,7 @@ import mlobs
 from mlobs.core import window
 from mlobs.core.guard import Guard
 from mlobs.core.settings import LONGEST, Settings, from_environment
+from mlobs.otel.points import Histogram
 from mlobs.testing import capture
 
 
@@ -169,12 +170,38 @@ def test_a_wrong_interval_is_told_and_the_default_holds(value: str, caplog: pyte
     """A variable that cannot hold does not stop a program."""
     with caplog.at_level(logging.WARNING, "mlobs"):
         assert from_environment({"OTEL_METRIC_EXPORT_INTERVAL": value}).export_interval == 60
-    assert value in caplog.text
+        assert from_environment({"OTEL_METRIC_EXPORT_TIMEOUT": value}).export_timeout == 10
+    for name, used in (("INTERVAL", 60000), ("TIMEOUT", 10000)):
+        assert f"OTEL_METRIC_EXPORT_{name}={value!r} is not a number of milliseconds: using {used}" in caplog.text
+
+
+def test_times_of_the_environment_are_milliseconds() -> None:
+    """Those of the export of metrics, as the specification has them."""
+    environ = {"OTEL_METRIC_EXPORT_INTERVAL": "1500", "OTEL_METRIC_EXPORT_TIMEOUT": " 250 "}
+    settings = from_environment(environ)
+    assert (settings.export_interval, settings.export_timeout) == (1.5, 0.25)
+    assert settings.changed(export_timeout=3).export_timeout == 3
 
 
 def test_secrets_in_the_environment_are_in_no_repr() -> None:
     """Settings can be printed."""
     assert "s3cret" not in repr(from_environment({"OTEL_EXPORTER_OTLP_HEADERS": "api-key=s3cret"}))
+
+
+def test_exemplars_can_be_turned_off(caplog: pytest.LogCaptureFixture) -> None:
+    """By the variable that OpenTelemetry has for it; what is no word of its is told."""
+    for word, told in (("", 1), ("trace_based", 1), ("always_on", 1), (" Always_Off", 0)):
+        with capture(
+            spans="always", environ=from_environment({"OTEL_METRICS_EXEMPLAR_FILTER": word}).environ
+        ) as telemetry:
+            mlobs.observe(model="m")(lambda x: 0.5)([1.0])
+            [histogram] = telemetry.histograms("mlobs.prediction.duration")
+            assert isinstance(histogram, Histogram)
+            assert len(histogram.exemplars) == told
+            assert len(telemetry.spans) == 1
+    assert "EXEMPLAR" not in caplog.text
+    from_environment({"OTEL_METRICS_EXEMPLAR_FILTER": "never"})
+    assert "OTEL_METRICS_EXEMPLAR_FILTER='never' is none of trace_based, always_on, always_off" in caplog.text
 
 
 def test_configure_changes_what_runs(caplog: pytest.LogCaptureFixture) -> None:
@@ -221,4 +248,7 @@ def test_a_second_reference_for_the_same_version_is_told(caplog: pytest.LogCaptu
     with capture(), caplog.at_level(logging.WARNING, "mlobs"):
         mlobs.observe(model="m", reference=mlobs.Profile.build([[1.0], [2.0]]))(lambda x: x)
         mlobs.observe(model="m", reference=mlobs.Profile.build([[1.0], [3.0]]))(lambda x: x)
-    assert "version of its own" in caplog.text
+        mlobs.observe(model="n")(lambda x: x)
+        mlobs.observe(model="n", reference=mlobs.Profile.build([[1.0], [3.0]]))(lambda x: x)
+    assert "model m unversioned is already observed against another reference; that one stays. Give " in caplog.text
+    assert "model n unversioned is already observed without a reference, and stays so. Give " in caplog.text

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import wrapt
 from tests.sink import Sink
 
 import mlobs
@@ -375,3 +376,31 @@ def test_the_instrumentor_by_hand(telemetry: Telemetry) -> None:
     MlobsInstrumentor().uninstrument()
     model.predict([[3.0]])
     assert telemetry.total("mlobs.prediction.duration") == 1
+
+
+def test_a_package_without_metadata_says_why_it_observes_nothing(tmp_path: Path) -> None:
+    """A program that was frozen without it has no integrations; the command works all the same."""
+    for entry in Path(wrapt.__file__).parents[1].iterdir():
+        if "mlobs" not in entry.name:
+            (tmp_path / entry.name).symlink_to(entry)
+    (tmp_path / "mlobs").symlink_to(Path(mlobs.__file__).parent)
+    script = f"""
+    import sys
+    sys.path.insert(0, {str(tmp_path)!r})
+    import mlobs
+    from mlobs.cli.dispatch import main
+    mlobs.instrument()
+    mlobs.instrument()
+    try:
+        mlobs.instrument("sklearn")
+    except mlobs.ConfigurationError as error:
+        print(error)
+    main(["--version"])
+    """
+    file = tmp_path / "program.py"
+    file.write_text(textwrap.dedent(script))
+    done = subprocess.run([sys.executable, "-I", "-S", str(file)], capture_output=True, text=True, check=False)
+    refused, version = done.stdout.splitlines()
+    assert "--copy-metadata mlobs" in refused
+    assert version == "mlobs of unknown version"
+    assert done.stderr.count("mlobs.instrument() observes nothing: there is no integration here") == 1

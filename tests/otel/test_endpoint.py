@@ -6,7 +6,8 @@ import logging
 
 import pytest
 
-from mlobs.otel.endpoint import Endpoint, protocol
+from mlobs.otel.chosen import chosen
+from mlobs.otel.endpoint import Endpoint, Signal, protocol
 
 
 @pytest.mark.parametrize(
@@ -70,3 +71,18 @@ def test_the_protocol(caplog: pytest.LogCaptureFixture) -> None:
     assert protocol({"OTEL_EXPORTER_OTLP_PROTOCOL": "grpc"}, "metrics") == "grpc"
     assert protocol({"OTEL_EXPORTER_OTLP_METRICS_PROTOCOL": "http/json"}, "metrics") == "http/protobuf"
     assert "http/json" in caplog.text
+
+
+@pytest.mark.parametrize("signal", ["metrics", "traces"])
+def test_the_names_of_opentelemetry_pythons_exporters(signal: Signal, caplog: pytest.LogCaptureFixture) -> None:
+    """They are otlp by the protocol that they say, whatever else is set: the agent sets grpc where nobody says otherwise."""
+    for name, said, other in (
+        ("otlp_proto_http", "http/protobuf", "grpc"),
+        ("otlp_proto_grpc", "grpc", "http/protobuf"),
+    ):
+        environ = {f"OTEL_{signal.upper()}_EXPORTER": name, "OTEL_EXPORTER_OTLP_PROTOCOL": other}
+        assert (chosen(environ, signal), protocol(environ, signal)) == ("otlp", said)
+    assert (
+        protocol({f"OTEL_{signal.upper()}_EXPORTER": "otlp", "OTEL_EXPORTER_OTLP_PROTOCOL": "grpc"}, signal) == "grpc"
+    )
+    assert "otlp_proto" not in caplog.text

@@ -13,6 +13,7 @@ from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import (
 )
 from opentelemetry.sdk.resources import Resource
 
+from mlobs.otel import histogram as measured
 from mlobs.otel import names, partial, wire
 from mlobs.otel.deltas import Deltas
 from mlobs.otel.metricsdata import metrics_data
@@ -75,8 +76,8 @@ def test_half_of_a_surrogate_pair_stops_nothing() -> None:
     """Neither in the keys nor in the values of the resource."""
     request = ExportMetricsServiceRequest.FromString(wire.encode(collected(), {"a\ud800": "b\ud800", "c": ["\ud800"]}))
     [one, other] = request.resource_metrics[0].resource.attributes
-    assert (one.key, one.value.string_value) == ("a?", "b?")
-    assert other.value.array_value.values[0].string_value == "?"
+    assert (one.key, one.value.string_value) == (r"a\ud800", r"b\ud800")
+    assert other.value.array_value.values[0].string_value == r"\ud800"
 
 
 def test_values_have_no_sum_and_no_extremes() -> None:
@@ -91,13 +92,15 @@ def test_values_have_no_sum_and_no_extremes() -> None:
 
 
 def test_a_name_that_is_no_text_for_utf8_keeps_nothing_from_being_sent() -> None:
-    """Half a surrogate pair becomes a question mark, a long name is cut, and two of them stay two."""
-    for name, sent in (("a\ud800b", "a?b"), ("\x00", "\x00"), ("é", "é")):
+    """Half a surrogate pair is written out, a long name is cut, and two of them stay two."""
+    for name, sent in (("a\ud800b", r"a\ud800b"), ("\x00", "\x00"), ("é", "é")):
         data = Collected(0, 1, [Numbers(names.MODEL_INFO, MODEL.extended(("feature", name)), [1])])
         [metric] = by_name(ExportMetricsServiceRequest.FromString(wire.encode(data, {"a": name}))).values()
         assert metric.gauge.data_points[0].attributes[-1].value.string_value == sent
     cut = {dict(Attributes(("feature", "x" * 10_000 + end)).items())["feature"] for end in "ab"}
     assert [len(name) for name in cut] == [500, 500]
+    latin = ("gr\udcf6n", "gr\udcfcn")  # two columns of a file that was no UTF-8, as `surrogateescape` reads them
+    assert len({Attributes(("feature", name)).items() for name in latin}) == 2
 
 
 def test_deltas_add_up_to_the_cumulative_counts() -> None:
@@ -118,6 +121,23 @@ def test_deltas_add_up_to_the_cumulative_counts() -> None:
     assert fresh[4].total == pytest.approx(16.5)
     assert fresh[5].positive == [3, 0, 6]
     assert fresh[5].zero_count == 6
+
+
+def test_extremes_are_those_of_the_interval_or_none() -> None:
+    """A minimum and a maximum are told where they are the point's own: of the first delta, of no later one, of nothing at all."""
+    deltas = Deltas()
+    empty = Collected(1_000, 1_500, [measured.Histogram([0.1, 1.0]).collect(names.PREDICTION_DURATION, MODEL)])
+    for before, told in ((None, False), (empty, True), (collected(1), False)):
+        if before is not None:
+            deltas.arrived(before)
+        data = deltas.since(empty if before is None else collected(2, time=3_000))
+        for request in (
+            wire.encode(data, {}, delta=True),
+            encode_metrics(metrics_data(data, RESOURCE)).SerializeToString(),
+        ):
+            metric = by_name(ExportMetricsServiceRequest.FromString(request))["mlobs.prediction.duration"]
+            [point] = metric.histogram.data_points
+            assert (point.HasField("min"), point.HasField("max")) == (told, told)
 
 
 def test_what_is_no_delta_keeps_its_start() -> None:

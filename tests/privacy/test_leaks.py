@@ -193,6 +193,33 @@ def test_only_what_capture_names_leaves(caplog: pytest.LogCaptureFixture) -> Non
         assert {marker for _, marker in found} == {TEXT}
 
 
+@pytest.mark.parametrize("slow", [None, 1e-9], ids=["live", "after the fact"])
+def test_capture_is_of_the_function_that_asks_for_it(slow: float | None) -> None:
+    """Of two that count as one operation, as where a cell runs again without `capture`, the other's values are told nowhere."""
+
+    def predict(row: dict[str, Any]) -> float:
+        if row["plan"] == "none":
+            raise ValueError(row["note"])
+        return 0.5
+
+    def calls(capture: list[str], note: str, number: float) -> None:
+        observed = mlobs.observe(model="m", version="1", capture=capture)(predict)
+        observed({"plan": "free", "age": number, "note": note})
+        with pytest.raises(ValueError):
+            observed({"plan": "none", "age": number, "note": note})
+        with mlobs.variant("challenger"):
+            observed({"plan": "free", "age": number, "note": note})
+
+    with capture(**({"spans": "always"} if slow is None else {"slow": slow, "span_ratio": 0.0})) as telemetry:
+        calls(["age", "exception.message"], "told", 7.0)
+        calls([], TEXT, NUMBERS[0])
+        told = telemetry.spans
+        assert len(told) == 6
+        assert not leaks(telemetry, "")
+        ages = [dict(span.attributes or {}).get("mlobs.captured.age") for span in told]
+        assert (ages.count(7.0), ages.count(None)) == (3, 3)
+
+
 def test_our_own_errors_are_logged_without_their_messages(
     telemetry: Telemetry, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -100,6 +100,30 @@ def test_what_a_program_seeds_is_its_own(sink: Sink) -> None:
     assert len({span.span_id for span in spans}) == len({span.trace_id for span in spans}) == len(spans)
 
 
+STRICT = """
+import numpy as np
+import mlobs
+from mlobs.api import runtime
+huge = np.full((50, 2), np.finfo(np.longdouble).max)  # longer than float64, where the machine has such a type
+tiny = {"a": np.array([5e-324, 1e-323, 0.0] * 20), "b": np.arange(60.0)}
+with np.errstate(all="MODE"):
+    reference = mlobs.Profile.build(tiny)
+    told = mlobs.observe(model="told", reference=reference)(lambda rows: np.zeros(len(rows)))
+    untold = mlobs.observe(model="untold")(lambda rows: rows)
+    for rows in (huge, -huge, huge / 2, np.stack([*tiny.values()], axis=1)):
+        told(rows), untold(rows)
+    mlobs.drift()
+    print(dict(runtime.guard.errors), dict(runtime.guard.dropped))
+"""
+
+
+@pytest.mark.parametrize(("option", "mode"), [("error", "warn"), ("always", "warn"), ("always", "raise")])
+def test_what_a_program_makes_of_numpys_warnings_is_for_its_own(sink: Sink, option: str, mode: str) -> None:
+    """As errors, or as exceptions of numpy's own: no row is lost, no profile fails, and no warning about mlobs is printed."""
+    assert run(STRICT.replace("MODE", mode), sink, "-W", option) == "{} {}\n"
+    assert counts(sink) == {"told": 4, "untold": 4}
+
+
 def test_greenlets_have_a_context_each(sink: Sink) -> None:
     """gevent, patched first: greenlets that take turns inside calls count exactly, and exports go on between them."""
     script = """

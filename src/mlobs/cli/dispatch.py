@@ -7,7 +7,7 @@ import importlib
 import io
 import os
 import sys
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Final, Protocol, cast
 
 from mlobs.errors import MlobsError
@@ -43,13 +43,20 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; the exit status: 0 done, 2 bad input (said in one line on standard error)."""
     _streams()
     parser = argparse.ArgumentParser(prog="mlobs", description="See what a model does in production.")
-    parser.add_argument("--version", action="version", version=f"mlobs {version('mlobs')}")
+    parser.add_argument("--version", action="version", version=f"mlobs {_version()}")
     subparsers = parser.add_subparsers(dest="command", metavar="command", required=True)
     commands = {name: cast("Command", importlib.import_module(f"mlobs.cli.{name}")) for name in COMMANDS}
     for command in commands.values():
         command.add(subparsers)
     arguments = parser.parse_args(argv)
     return _run(commands[arguments.command], arguments)
+
+
+def _version() -> str:
+    try:
+        return version("mlobs")
+    except PackageNotFoundError:  # a program that was frozen without it, say
+        return "of unknown version"
 
 
 def _streams() -> None:

@@ -23,14 +23,10 @@ def settle(runtime: Runtime) -> None:
     _home[:] = [runtime]
 
 
-def monitor(
-    identity: tuple[str, str, str], operation: str, capture: frozenset[str], profile: Profile | None
-) -> Monitor:
+def monitor(identity: tuple[str, str, str], operation: str, profile: Profile | None) -> Monitor:
     """The monitor of this process that stands for another process'."""
     runtime = _home[0]
-    found = runtime.monitor(runtime.model(Identity(*identity), profile), operation)
-    found.capture |= capture
-    return found
+    return runtime.monitor(runtime.model(Identity(*identity), profile), operation)
 
 
 def models() -> object:
@@ -42,9 +38,7 @@ def branch(monitor: Monitor, variant: str) -> Monitor:
     """The monitor of the same operation of a variant, with the same reference."""
     runtime = _home[0]
     model = monitor.model
-    found = runtime.monitor(runtime.model(model.identity._replace(variant=variant), model.profile), monitor.operation)
-    found.capture |= monitor.capture
-    return found
+    return runtime.monitor(runtime.model(model.identity._replace(variant=variant), model.profile), monitor.operation)
 
 
 def tracing() -> Tracing:

@@ -100,6 +100,7 @@ def _left_out(kept: object) -> object:
 def failed(
     monitor: Monitor,
     tracing: Tracing,
+    capture: frozenset[str],
     began: int,
     took: int,
     cpu: int,
@@ -121,8 +122,8 @@ def failed(
             if not code.co_filename.startswith(_OURS):
                 frames.append((code.co_filename, traceback.tb_lineno, code.co_name))
             traceback = traceback.tb_next
-        kind, message = _about(error, told="exception.message" in monitor.capture)
-        extra = Extra(began, span, Failure(kind, tuple(frames), message), span is None and alone())
+        kind, message = _about(error, told="exception.message" in capture)
+        extra = Extra(began, span, Failure(kind, tuple(frames), message), span is None and alone(), capture)
         if cpu >= 0:
             cpu = time.thread_time_ns() - cpu
         if monitor.ring.waiting >= monitor.ring.brim:
@@ -207,7 +208,7 @@ class Call:
         except Exception as error:  # noqa: BLE001 - ours, or the user's sampler's
             monitor.guard.error("begin", error)
         except BaseException as error:  # Ctrl-C while we look: it is the caller's, and the call ends here
-            failed(monitor, tracing, time.perf_counter_ns(), 0, -1, self.kept, self.span, error)
+            failed(monitor, tracing, where.capture, time.perf_counter_ns(), 0, -1, self.kept, self.span, error)
             raise
         self.began = time.perf_counter_ns()
 
@@ -249,7 +250,7 @@ class Call:
             if ring.waiting >= ring.brim:
                 kept, given = crowded(monitor, self.tracing, kept, given)
             if self.span is not None or self.later or self.spent > monitor.slow:
-                extra = Extra(self.began, self.span, None, self.span is None and alone())
+                extra = Extra(self.began, self.span, None, self.span is None and alone(), self.where.capture)
                 ring.rare.append((self.spent, self.cpu, kept, given, extra))
                 return
             ring.kept.append(kept)
@@ -268,4 +269,14 @@ class Call:
         """The call raised. Never raises itself."""
         if self.traced:
             return
-        failed(self.monitor, self.tracing, self.began, self.spent, self.cpu, self.kept, self.span, error)
+        failed(
+            self.monitor,
+            self.tracing,
+            self.where.capture,
+            self.began,
+            self.spent,
+            self.cpu,
+            self.kept,
+            self.span,
+            error,
+        )

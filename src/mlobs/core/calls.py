@@ -104,7 +104,7 @@ def running(
     branches: Branches | None,
 ) -> Run:
     """What is done of a plain function's outermost calls."""
-    position, name, locate, reader, ask = where
+    position, name, locate, reader, ask, capture = where
     if name is None:
         name = ""
     # names the hot path uses, bound once
@@ -156,7 +156,7 @@ def running(
         except Exception as error:  # noqa: BLE001 - ours, or a container that fails when it is looked at
             kept = unread(value, error)
         except BaseException as error:  # Ctrl-C while we look: it is the caller's, and the call ends here
-            failed(monitor, tracing, clock(), 0, -1, nothing, None, error)
+            failed(monitor, tracing, capture, clock(), 0, -1, nothing, None, error)
             raise
         if kept is traced:  # for a compiler: no prediction
             next(monitor.passed)
@@ -168,7 +168,7 @@ def running(
         except BaseException as error:
             took = clock() - began
             inside.reset(token)
-            failed(monitor, tracing, began, took, -1, unpacked(into, kept), None, error)
+            failed(monitor, tracing, capture, began, took, -1, unpacked(into, kept), None, error)
             raise
         took = clock() - began
         inside.reset(token)
@@ -180,7 +180,7 @@ def running(
                 said = None
                 monitor.guard.error("answer", error)
             except BaseException as error:
-                failed(monitor, tracing, began, took, -1, unpacked(into, kept), None, error)
+                failed(monitor, tracing, capture, began, took, -1, unpacked(into, kept), None, error)
                 raise
         try:
             if type(said) is ndarray:
@@ -202,7 +202,7 @@ def running(
         except Exception as error:  # noqa: BLE001 - ours, or a container that fails when it is looked at
             given = unread(said, error)
         except BaseException as error:
-            failed(monitor, tracing, began, took, -1, unpacked(into, kept), None, error)
+            failed(monitor, tracing, capture, began, took, -1, unpacked(into, kept), None, error)
             raise
         if monitor.hands:
             hand(monitor, said, began + took, kept, into)
@@ -213,7 +213,8 @@ def running(
             if len(ring.took) >= ring.brim:
                 kept, given = crowded(monitor, tracing, kept, given)
             if took > monitor.slow:
-                ring.rare.append((took, -1, kept, given, Extra(began, None, None, alone=not attached.get() or alone())))
+                extra = Extra(began, None, None, not attached.get() or alone(), capture)
+                ring.rare.append((took, -1, kept, given, extra))
                 return answer
         if into is None:
             ring.kept.append(kept)

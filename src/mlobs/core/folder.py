@@ -8,6 +8,8 @@ import threading
 import time
 from typing import TYPE_CHECKING, Final
 
+import numpy as np
+
 from mlobs.core.guard import passes
 
 if TYPE_CHECKING:
@@ -117,13 +119,14 @@ class Folder:
                 model.reports.fold()
             state.reports.fold()
             self._roll(now)
-            for monitor in list(state.monitors.values()):
-                try:
-                    folded += monitor.fold(self._after, now)
-                except BaseException as error:
-                    if passes(error):
-                        raise
-                    state.guard.error("fold", error)
+            with np.errstate(all="ignore"):  # the program may make errors of numpy's warnings
+                for monitor in list(state.monitors.values()):
+                    try:
+                        folded += monitor.fold(self._after, now)
+                    except BaseException as error:
+                        if passes(error):
+                            raise
+                        state.guard.error("fold", error)
             self._folded = time.monotonic()
             state.fold_seconds += time.perf_counter() - began
         finally:

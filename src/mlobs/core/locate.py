@@ -18,7 +18,7 @@ class Where(NamedTuple):
 
     ``position`` and ``name`` of the input argument, the position -1 where only ``pick`` can tell, which is given
     (args, kwargs); ``call`` is asked instead where there is one, with the call's own arguments. ``answer`` makes what is read
-    as predictions out of what the call returned.
+    as predictions out of what the call returned. ``capture``: what of it may be told, by this function's own decorator.
     """
 
     position: int
@@ -26,6 +26,7 @@ class Where(NamedTuple):
     pick: Locate
     answer: Callable[[Any], Any] | None = None
     call: Callable[..., Any] | None = None
+    capture: frozenset[str] = frozenset()
 
 
 class Absent:

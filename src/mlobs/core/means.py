@@ -8,6 +8,8 @@ import threading
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
+from opentelemetry import trace
+
 from mlobs.core.guard import Guarded
 from mlobs.otel.answer import Answer
 from mlobs.otel.endpoint import temporality
@@ -17,6 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from opentelemetry.sdk.resources import Resource
+    from opentelemetry.trace import TracerProvider
 
     from mlobs.core.state import State
     from mlobs.otel.exporter import Exporter
@@ -36,6 +39,7 @@ class Means:
         self._beside = beside
         self._making = threading.RLock()  # a signal handler may ask amid it
         self._resource: Resource | None = None
+        self._provider: TracerProvider | None = None  # the program's when the resource was made
         self._spans: Spans | None = None
         self._prepared = False
         self._turn = threading.Lock()
@@ -55,6 +59,7 @@ class Means:
         from mlobs.otel.resource import resource
 
         state, settings = self._state, self._state.settings
+        self._provider = trace.get_tracer_provider()
         extra = dict(settings.resource_attributes)
         if settings.service_name is not None:
             extra["service.name"] = settings.service_name
@@ -133,6 +138,17 @@ class Means:
             "packages that the OTEL_ variables ask for; it is tried again with each export.",
         )
         self._tell(signal, self.lacking[signal])
+
+    def follow(self) -> None:
+        """A tracer provider that the program has set since says who is speaking, of metrics as of spans: what sends is made anew."""
+        if self._resource is None or self._state.settings.tracer_provider is not None:
+            return
+        provider = trace.get_tracer_provider()
+        if provider is self._provider or not hasattr(provider, "resource"):
+            return
+        self._resource = None
+        self.close(over=False)
+        self.lacking["metrics"] = Answer(delivered=False)
 
     def _make_spans(self) -> None:
         if self.lacking["spans"].problem:  # they were given up

@@ -69,7 +69,6 @@ class Monitor:
         self.iterates = False  # it is an `__next__`, and StopIteration says that there was no call
         self.guard = guard
         self.budget = budget or Budget()
-        self.capture: frozenset[str] = frozenset()
         self.hands = False
         self._settings = settings
         self._wake = wake
@@ -77,7 +76,7 @@ class Monitor:
 
     def __reduce__(self) -> tuple[Callable[..., Monitor], tuple[Any, ...]]:
         model = self.model
-        return again.monitor, (tuple(model.identity), self.operation, self.capture, model.profile)
+        return again.monitor, (tuple(model.identity), self.operation, model.profile)
 
     def apply(self, settings: Settings) -> None:
         """Take new settings. Counts go on."""
@@ -293,7 +292,7 @@ class Monitor:
             self.guard.error("span", error)
             return
         context = span.get_span_context() if span else None
-        if context is not None and context.trace_flags.sampled:
+        if context is not None and context.trace_flags.sampled and self._settings.exemplars:
             histogram, _ = self._durations_of(record.extra.failure.type if record.extra.failure else None)
             histogram.exemplify(Exemplar(record.took * 1e-9, time.time_ns(), context.trace_id, context.span_id))
 

@@ -173,6 +173,7 @@ class Pipeline:
         return delivered
 
     def _export(self, deadline: float) -> Answer:
+        self.means.follow()
         if self.means.lacking:
             self.means.prepare()
         turn = self.means.turn

@@ -23,13 +23,15 @@ class Extra(NamedTuple):
     """What a rare call has beside its numbers.
 
     When it began (perf_counter_ns), its live span, its failure, and whether it ran under no other span: only then
-    may a span be made after the fact, for under a request the request's sampling has been decided.
+    may a span be made after the fact, for under a request the request's sampling has been decided. ``capture``: what of its
+    data may be on a span.
     """
 
     began: int
     span: Span | None
     failure: Failure | None
     alone: bool
+    capture: frozenset[str] = frozenset()
 
 
 class Record(NamedTuple):

@@ -62,6 +62,8 @@ _PLAIN: Final[Mapping[str, Callable[[Any], Any]]] = {
     "duration_bounds": _numbers,
     "windows": lambda values: tuple(seconds if seconds <= LONGEST else math.inf for seconds in _numbers(values)),
 }
+_EXEMPLARS: Final = "OTEL_METRICS_EXEMPLAR_FILTER"
+_FILTERS: Final = ("", "trace_based", "always_on", "always_off")
 _PLACES: Final = ("endpoint", "join_store")  # may have a password in them
 
 
@@ -191,6 +193,11 @@ class Settings:
         """Whether predictions can be given tickets."""
         return bool(self.ticket_keys)
 
+    @property
+    def exemplars(self) -> bool:
+        """Whether histograms lead to the spans of their values."""
+        return self.environ.get(_EXEMPLARS, "").strip().lower() != "always_off"
+
     def changed(self, **values: Any) -> Settings:  # noqa: ANN401 - the public verb's signature says which and what
         """These settings with some values replaced. Raises ConfigurationError."""
         return replace(self, **values)
@@ -202,23 +209,32 @@ def from_environment(environ: Mapping[str, str] | None = None) -> Settings:
     A variable that cannot hold is told in the log and the default is used.
     """
     taken = dict(os.environ if environ is None else environ)
-    interval = 60.0
-    text = taken.get("OTEL_METRIC_EXPORT_INTERVAL", "").strip()
-    if text:
-        try:
-            interval = float(text) / 1000
-        except ValueError:
-            interval = 0.0
-        if not interval > 0:
-            tell("OTEL_METRIC_EXPORT_INTERVAL=%r is not a number of milliseconds: using 60000", text)
-            interval = 60.0
     disabled = taken.get("OTEL_SDK_DISABLED", "").strip().lower()
     if disabled not in ("", "true", "false"):
         tell("OTEL_SDK_DISABLED=%r disables nothing, the one word for it is true: going on", disabled)
+    wanted = taken.get(_EXEMPLARS, "").strip().lower()
+    if wanted not in _FILTERS:
+        tell("%s=%r is none of %s: using trace_based", _EXEMPLARS, wanted, ", ".join(_FILTERS[1:]))
     return Settings(
         enabled=disabled != "true",
-        export_interval=interval,
+        export_interval=_seconds(taken, "OTEL_METRIC_EXPORT_INTERVAL", 60.0),
+        export_timeout=_seconds(taken, "OTEL_METRIC_EXPORT_TIMEOUT", 10.0),
         ticket_keys=tuple(key.strip() for key in taken.get("MLOBS_TICKET_KEYS", "").split(",") if key.strip()),
         join_store=taken.get("MLOBS_JOIN_STORE", "").strip() or "sqlite",
         environ=taken,
     )
+
+
+def _seconds(environ: Mapping[str, str], name: str, otherwise: float) -> float:
+    """A time that a variable tells in milliseconds."""
+    text = environ.get(name, "").strip()
+    if not text:
+        return otherwise
+    try:
+        found = float(text) / 1000
+    except ValueError:
+        found = 0.0
+    if not found > 0:
+        tell("%s=%r is not a number of milliseconds: using %d", name, text, otherwise * 1000)
+        return otherwise
+    return found

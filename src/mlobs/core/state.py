@@ -123,10 +123,12 @@ class State(ABC):
                 else:
                     self.guard.tell(
                         f"profile {identity}",
-                        "model %s %s is already observed against another reference; that one stays. Give a retrained "
-                        "model a version of its own.",
+                        "model %s %s is already observed %s.",
                         identity.name,
                         identity.version,
+                        "without a reference, and stays so. Give it one where it is first observed, or a version of its own"
+                        if found.profile is None
+                        else "against another reference; that one stays. Give a retrained model a version of its own",
                     )
             return found
 

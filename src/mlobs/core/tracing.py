@@ -40,6 +40,7 @@ if TYPE_CHECKING:
 _CAPTURED_ROWS = 16
 _TEXT = 4_000  # characters of a captured value or message
 _STACK = 32_000
+_APART = 10_000  # ns between two readings of a clock that nothing came between
 
 
 class Tracing:
@@ -115,7 +116,8 @@ class Tracing:
     def end(self, monitor: Monitor, record: Record, violations: int | None) -> Span | None:
         """Finish the span of a folded record, or make one after the fact."""
         extra = record.extra
-        began = time.time_ns() - time.perf_counter_ns() + extra.began
+        began = _epoch() + extra.began
+        ended = began + record.took
         span = extra.span
         if span is None:
             span = self._start(monitor, began)
@@ -123,6 +125,9 @@ class Tracing:
                 span.set_attribute(names.SLOW, value=True)
         if not span.is_recording():
             return None
+        begun = getattr(span, "start_time", None)
+        if isinstance(begun, int):  # the clock may have been set back since
+            ended = max(ended, begun + record.took)
         span.set_attribute(names.DRIFT_DETECTED, monitor.model.drifting)
         if violations is not None:
             span.set_attribute(names.VIOLATIONS, violations)
@@ -135,9 +140,24 @@ class Tracing:
             kind = sendable(extra.failure.type)
             span.set_attribute(names.ERROR_TYPE, kind)
             span.set_status(Status(StatusCode.ERROR, kind))
-            span.add_event("exception", _exception(extra.failure), began + record.took)
-        span.end(began + record.took)
+            span.add_event("exception", _exception(extra.failure), ended)
+        span.end(ended)
         return span
+
+
+def _epoch() -> int:
+    """What `perf_counter_ns` is added to for the time since the epoch.
+
+    Between the readings of two clocks the thread may have to wait for its turn: then they are read again.
+    """
+    width, found = 0, 0
+    for _ in range(3):
+        before, now, after = time.perf_counter_ns(), time.time_ns(), time.perf_counter_ns()
+        if not found or after - before < width:
+            width, found = after - before, now - (before + after) // 2
+        if width < _APART:
+            break
+    return found
 
 
 def _exception(failure: Failure) -> dict[str, str]:
@@ -164,7 +184,7 @@ def _of_input(monitor: Monitor, record: Record) -> dict[str, Any]:
     attributes: dict[str, Any] = {names.ROWS: sum(block.rows for block in blocks)}
     if blocks:
         attributes[names.FEATURES] = blocks[0].width
-        attributes.update(_captured(monitor, blocks[0]))
+        attributes.update(_captured(monitor, blocks[0], record.extra.capture))
     return attributes
 
 
@@ -179,13 +199,13 @@ def _of_answer(monitor: Monitor, record: Record) -> dict[str, Any]:
     return {} if confidence is None else {names.CONFIDENCE: confidence}
 
 
-def _captured(monitor: Monitor, block: columns.Block) -> dict[str, Any]:
-    if not monitor.capture:
+def _captured(monitor: Monitor, block: columns.Block, capture: frozenset[str]) -> dict[str, Any]:
+    if not capture:
         return {}
     labels = block.names or monitor.model.inputs.names(block.width)
     found = {}
     for index, name in enumerate(labels):
-        if name in monitor.capture:
+        if name in capture:
             values = [_plain(value) for value in list(block.column(index))[:_CAPTURED_ROWS]]
             found[names.CAPTURED + sendable(name)] = values[0] if len(values) == 1 else list(map(_text, values))
     return found

@@ -23,6 +23,10 @@ if TYPE_CHECKING:
     from mlobs.integration import Hooks, Integration
 
 _GROUP: Final = "mlobs_integration"
+_BARE: Final = (
+    "there is no integration here, for the metadata of the installed package lists them. Install mlobs by pip; a program that is "
+    "frozen takes its metadata along, with PyInstaller by --copy-metadata mlobs"
+)
 
 
 class Status(NamedTuple):
@@ -64,6 +68,8 @@ class Integrations:
         """
         found = {entry.name: entry for entry in metadata.entry_points(group=_GROUP)}
         _known(wanted, found, "instrument")
+        if not found:
+            self._runtime.guard.tell("integrations", "mlobs.instrument() observes nothing: %s", _BARE)
         with self._lock:
             reloaded.keep(stands_in)
             for name in wanted or sorted(found):
@@ -184,8 +190,8 @@ def _known(wanted: tuple[str, ...], found: dict[str, metadata.EntryPoint] | set[
             hint = f"mlobs.{verb}('sklearn', 'xgboost')"
             raise ConfigurationError(f"mlobs.{verb}({quoted(name)}): expected names, each an argument. Try: {hint}.")
         if name not in found:
-            known = ", ".join(sorted(found)) or "none"
-            raise ConfigurationError(f"mlobs.{verb}({quoted(name)}): there is no such integration, only {known}.")
+            why = f"there is no such integration, only {', '.join(sorted(found))}." if found else _BARE
+            raise ConfigurationError(f"mlobs.{verb}({quoted(name)}): {why}")
 
 
 def _installed(integration: Integration) -> None:

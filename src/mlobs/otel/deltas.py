@@ -21,7 +21,7 @@ class Deltas:
 
     What is no delta, gauges and sums that go down too, keeps the start of the process.
 
-    Minimum and maximum of a delta cannot be told from cumulative ones; the cumulative ones are sent. An exponential
+    Minimum and maximum of a delta cannot be told from cumulative ones and are left out, but of the first. An exponential
     histogram that changed its scale since is sent whole from the change on, with its earlier counts subtracted at
     the coarser scale.
     """
@@ -71,7 +71,10 @@ class Deltas:
         if earlier is None:
             return points
         if isinstance(points, Histogram):
-            return points._replace(counts=_subtract(points.counts, earlier.counts), total=points.total - earlier.total)
+            if not any(earlier.counts):
+                return points
+            counts = _subtract(points.counts, earlier.counts)
+            return points._replace(counts=counts, total=points.total - earlier.total, low=None, high=None)
         return _subtract_exponential(points, earlier)
 
 

@@ -10,6 +10,7 @@ import base64
 from typing import TYPE_CHECKING, Final, Literal, NamedTuple
 
 from mlobs.otel.address import address, user
+from mlobs.otel.chosen import protocol_of
 from mlobs.otel.headers import Headers, headers
 from mlobs.otel.secrets import Secrets, in_url, shown
 from mlobs.otel.told import tell
@@ -97,6 +98,9 @@ class Endpoint(NamedTuple):
 
 def protocol(environ: Mapping[str, str], signal: Signal) -> str:
     """``http/protobuf`` unless the environment says ``grpc``."""
+    said = protocol_of(environ, signal)
+    if said is not None:
+        return said
     own = environ.get(f"OTEL_EXPORTER_OTLP_{signal.upper()}_PROTOCOL", "").strip()
     found = own or environ.get("OTEL_EXPORTER_OTLP_PROTOCOL", "").strip() or "http/protobuf"
     if found not in ("grpc", "http/protobuf"):

@@ -129,9 +129,9 @@ def exporter(
     OTEL_METRICS_EXPORTER: ``otlp`` (default), ``console``, ``prometheus``, ``none``.
     OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE: ``cumulative`` (default), ``delta``, ``lowmemory``.
     """
-    sent = deltas if temporality(environ) == "delta" else None
     if given is not None:
-        return SdkExporter(given, resource, sent, given=True)
+        return SdkExporter(given, resource, deltas if _takes_deltas(given, environ) else None, given=True)
+    sent = deltas if temporality(environ) == "delta" else None
     wanted = chosen(environ, "metrics")
     if wanted == "none":
         return None
@@ -144,3 +144,14 @@ def exporter(
 
         return SdkExporter(ConsoleMetricExporter(), resource, sent)
     return OtlpExporter(way(environ, "metrics", endpoint), resource, sent)
+
+
+def _takes_deltas(given: MetricExporter, environ: Mapping[str, str]) -> bool:
+    """What an exporter was made to prefer for counters, as the SDK's readers ask it; the environment's where it says nothing."""
+    from opentelemetry.sdk.metrics import Counter
+    from opentelemetry.sdk.metrics.export import AggregationTemporality
+
+    preferred = getattr(given, "_preferred_temporality", None) or {}
+    if Counter in preferred:
+        return bool(preferred[Counter] == AggregationTemporality.DELTA)
+    return temporality(environ) == "delta"

@@ -65,7 +65,7 @@ class Histogram:
             self.bounds.tolist(),
             self.counts.tolist(),
             self.total,
-            self.low if self.low < math.inf else 0.0,
-            self.high if self.high > -math.inf else 0.0,
+            self.low if self.low < math.inf else None,
+            self.high if self.high > -math.inf else None,
             exemplars,
         )

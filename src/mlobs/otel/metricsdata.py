@@ -69,8 +69,8 @@ def _data_points(points: Points, start: int, time: int) -> Iterator[Any]:
             sum=points.total,
             bucket_counts=points.counts,
             explicit_bounds=points.bounds,
-            min=points.low,
-            max=points.high,
+            min=points.low,  # type: ignore[arg-type]  # None leaves a field out
+            max=points.high,  # type: ignore[arg-type]
             exemplars=exemplars,
         )
     else:

@@ -24,12 +24,13 @@ def sendable(text: str, longest: int = LONGEST) -> str:
     """A text as every receiver takes it.
 
     Names come from data: half of a surrogate pair has no place in UTF-8, and one of them would keep everything else
-    from being sent; a name longer than 500 characters is cut, and ends in what tells it from others.
+    from being sent, so it is written out as Python does, and two names stay two; a name longer than 500 characters
+    is cut, and ends in what tells it from others.
     """
     if type(text) is not str:
         text = str.__str__(text)
     if not text.isascii():
-        text = text.encode("utf-8", "replace").decode()
+        text = text.encode("utf-8", "backslashreplace").decode()
     if len(text) > longest:
         text = f"{text[: longest - 17]}…{hashlib.blake2b(text.encode(), digest_size=8).hexdigest()}"
     return text
@@ -84,15 +85,18 @@ class Exemplar(NamedTuple):
 
 
 class Histogram(NamedTuple):
-    """A histogram with explicit bounds; bucket i holds values <= bounds[i], the last one the rest."""
+    """A histogram with explicit bounds; bucket i holds values <= bounds[i], the last one the rest.
+
+    ``low`` and ``high`` are the least and the greatest value, None where there is none or nobody knows.
+    """
 
     instrument: Instrument
     attributes: Attributes
     bounds: Sequence[float]
     counts: Sequence[int]
     total: float
-    low: float
-    high: float
+    low: float | None
+    high: float | None
     exemplars: Sequence[Exemplar] = ()
 
     @property

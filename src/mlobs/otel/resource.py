@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 import uuid
 from typing import TYPE_CHECKING, Any, Final
 
@@ -47,15 +48,20 @@ def resource(
 
 
 def _sendable(made: Resource) -> Resource:
-    """One that every encoder takes: half of a surrogate pair in a key or a value would stop all that is sent with it."""
-    cleaned = {_text(key): _text(value) for key, value in made.attributes.items()}
+    """One that every encoder takes.
+
+    Half of a surrogate pair in a key or a value, or a whole number of more than 64 bits, would stop all that is sent with it.
+    """
+    cleaned = {_plain(key): _plain(value) for key, value in made.attributes.items()}
     return made if cleaned == dict(made.attributes) else Resource(cleaned, made.schema_url)
 
 
-def _text(value: Any) -> Any:  # noqa: ANN401 - a text, a number, or several
+def _plain(value: Any) -> Any:  # noqa: ANN401 - a text, a number, or several
+    if isinstance(value, int) and not -(2**63) <= value < 2**63:
+        return str(value)
     if isinstance(value, str):
-        return sendable(value, len(value))
-    return tuple(map(_text, value)) if isinstance(value, (list, tuple)) else value
+        return sendable(value, sys.maxsize)
+    return tuple(map(_plain, value)) if isinstance(value, (list, tuple)) else value
 
 
 def _made_here(instance: str) -> bool:

@@ -54,7 +54,8 @@ def build(
         raise ProfileError(
             f"kinds= names columns that are not there: {unknown}. There are {[*ins.names, *outs.names]}."
         )
-    return Built(ins.features(bins), outs.features(bins), ins.rows)
+    with np.errstate(all="ignore"):  # the program may make errors of numpy's warnings
+        return Built(ins.features(bins), outs.features(bins), ins.rows)
 
 
 def _check(kinds: Mapping[str, Kind], bins: int, *, told: bool) -> None:

@@ -10,6 +10,8 @@ import pickle
 import sys
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
+import numpy as np
+
 from mlobs.errors import MlobsError, ProfileError
 from mlobs.profile.table import Table, check_names
 
@@ -42,8 +44,9 @@ class Sides(NamedTuple):
 
     def add(self, batch: Any, answers: Any) -> None:  # noqa: ANN401 - any container mlobs reads
         """A batch of rows with their answers, if there are any. Raises ProfileError and UnreadableError."""
-        rows = self.inputs.add(batch)
-        answered = rows if answers is None else self.outputs.add(answers)
+        with np.errstate(all="ignore"):  # the program may make errors of numpy's warnings
+            rows = self.inputs.add(batch)
+            answered = rows if answers is None else self.outputs.add(answers)
         if answered != rows:
             raise ProfileError(
                 f"{rows} rows of inputs come with {answered} outputs. Give one output for each row"
