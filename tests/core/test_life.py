@@ -142,7 +142,7 @@ def test_an_exporter_says_whether_it_takes_deltas(sink: Sink, preferred: str, en
         mlobs.flush(timeout=20)
     os._exit(0)
     """
-    environment = {"OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE": environ}
+    environment: dict[str, Any] = {"OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE": environ}
     done = run(
         THREADS + "sys.stdout.reconfigure(line_buffering=True)\n" + textwrap.dedent(script),
         sink,
@@ -463,8 +463,22 @@ def test_configuring_in_several_threads_at_once(sink: Sink) -> None:
     assert sink.calls(delta=True) == 305
 
 
-@pytest.mark.parametrize("stop", ["mlobs.configure(flush_timeout=0.1)", "mlobs.shutdown(timeout=0.1)"])
-def test_an_export_that_is_under_way_is_not_sent_again(sink: Sink, tmp_path: Path, stop: str) -> None:
+DELTAS = """
+from opentelemetry.exporter.otlp.proto.http.metric_exporter import OTLPMetricExporter
+from opentelemetry.sdk.metrics import Counter, Histogram
+from opentelemetry.sdk.metrics.export import AggregationTemporality
+deltas = dict.fromkeys((Counter, Histogram), AggregationTemporality.DELTA)
+own = OTLPMetricExporter(os.environ["OTEL_EXPORTER_OTLP_ENDPOINT"] + "/v1/metrics", preferred_temporality=deltas)
+"""
+
+
+@pytest.mark.parametrize("stop", ["mlobs.configure(**settings)", "mlobs.shutdown(timeout=0.1)"])
+@pytest.mark.parametrize(
+    ("preference", "own"), [("delta", ""), ("", DELTAS)], ids=["the environment's", "an exporter's"]
+)
+def test_an_export_that_is_under_way_is_not_sent_again(
+    sink: Sink, tmp_path: Path, preference: str, own: str, stop: str
+) -> None:
     """Deltas are exact also where mlobs is configured or shut down while a slow collector has not answered yet."""
     begun = tmp_path / "begun"
 
@@ -476,7 +490,10 @@ def test_an_export_that_is_under_way_is_not_sent_again(sink: Sink, tmp_path: Pat
 
     sink.hook = slowly
     script = f"""
-    mlobs.configure(export_interval=0.1, flush_timeout=0.1, spans="never")
+    settings = dict(export_interval=0.1, flush_timeout=0.1, spans="never")
+    if "own" in globals():
+        settings["metric_exporter"] = own
+    mlobs.configure(**settings)
     work(100)
     while not os.path.exists({str(begun)!r}):
         time.sleep(0.01)
@@ -486,7 +503,7 @@ def test_an_export_that_is_under_way_is_not_sent_again(sink: Sink, tmp_path: Pat
     work(10)
     assert mlobs.flush(timeout=20)
     """
-    done = run(script, sink, OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE="delta")
+    done = run(own + textwrap.dedent(script), sink, OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE=preference)
     assert done.returncode == 0, done.stderr
     assert sink.wait(lambda sink: sink.requests == sink.arrived)
     assert sink.calls(delta=True) == 160

@@ -12,7 +12,6 @@ from opentelemetry import trace
 
 from mlobs.core.guard import Guarded
 from mlobs.otel.answer import Answer
-from mlobs.otel.endpoint import temporality
 from mlobs.otel.spans import Spans
 
 if TYPE_CHECKING:
@@ -173,7 +172,8 @@ class Means:
     @property
     def turn(self) -> threading.Lock:
         """Held from collecting to the answer. With deltas it is one a process: what is new is known when the last answer is."""
-        return self._state.deltas.turn if temporality(self._state.settings.environ) == "delta" else self._turn
+        deltas = None if self._exporter is None else self._exporter.deltas
+        return self._turn if deltas is None else deltas.turn
 
     # ── sending ─────────────────────────────────────────────────────────────────────────────────────────────────────
 

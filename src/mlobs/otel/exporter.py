@@ -28,6 +28,10 @@ _SOON: Final = 1000  # milliseconds: somebody waits
 class Exporter(Protocol):
     """Sends what was collected. Values are cumulative, so a failed export loses nothing: the next one has it."""
 
+    @property
+    def deltas(self) -> Deltas | None:
+        """What remembers what was delivered, where deltas are sent."""
+
     def export(self, collected: Collected, timeout: float) -> Answer:
         """Send once, within about ``timeout`` seconds. Never raises."""
 
@@ -41,7 +45,7 @@ class OtlpExporter:
     def __init__(self, way: Way, resource: Resource, deltas: Deltas | None) -> None:
         self._way = way
         self._resource = dict(resource.attributes)
-        self._deltas = deltas
+        self.deltas = deltas
         self._most = _MOST
 
     def export(self, collected: Collected, timeout: float) -> Answer:
@@ -50,8 +54,8 @@ class OtlpExporter:
         from mlobs.otel.partial import judged
 
         deadline = time.monotonic() + timeout
-        delta = self._deltas is not None
-        fresh = self._deltas.since(collected) if self._deltas else collected
+        delta = self.deltas is not None
+        fresh = self.deltas.since(collected) if self.deltas else collected
         first, rejected, problem = 0, 0, ""
         while first < len(fresh.points):
             body, end = wire.part(fresh, self._resource, first, self._most, delta=delta)
@@ -63,8 +67,8 @@ class OtlpExporter:
                 return answer._replace(rejected=rejected)
             answer = judged(answer, self._way.endpoint)
             rejected, problem = rejected + answer.rejected, answer.problem or problem
-            if self._deltas:
-                self._deltas.arrived(collected, first, end)
+            if self.deltas:
+                self.deltas.arrived(collected, first, end)
             first = end
         return Answer(delivered=True, rejected=rejected, problem=problem)
 
@@ -84,7 +88,7 @@ class SdkExporter:
         self._exporter = exporter
         self._given = given
         self._resource = resource
-        self._deltas = deltas
+        self.deltas = deltas
 
     def export(self, collected: Collected, timeout: float) -> Answer:
         """Hand over the SDK's dataclasses."""
@@ -92,16 +96,16 @@ class SdkExporter:
 
         from mlobs.otel.metricsdata import metrics_data
 
-        fresh = self._deltas.since(collected) if self._deltas else collected
-        data = metrics_data(fresh, self._resource, delta=self._deltas is not None)
+        fresh = self.deltas.since(collected) if self.deltas else collected
+        data = metrics_data(fresh, self._resource, delta=self.deltas is not None)
         try:
             result = self._exporter.export(data, timeout_millis=timeout * 1000)
         except Exception as error:  # noqa: BLE001 - a foreign exporter may raise anything
             return undelivered(self._exporter, error)
         if result is not MetricExportResult.SUCCESS:
             return undelivered(self._exporter)
-        if self._deltas:
-            self._deltas.arrived(collected)
+        if self.deltas:
+            self.deltas.arrived(collected)
         return Answer(delivered=True)
 
     def close(self, *, over: bool = True) -> None:

@@ -121,6 +121,8 @@ class ScrapeExporter:
     OTEL_EXPORTER_PROMETHEUS_HOST and _PORT say where, ``localhost`` and 9464 by default.
     """
 
+    deltas: Final = None  # whoever scrapes gets all of it
+
     def __init__(
         self, environ: Mapping[str, str], collect: Callable[[], Collected], resource: Mapping[str, Any]
     ) -> None:
