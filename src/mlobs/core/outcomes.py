@@ -67,7 +67,13 @@ class Outcomes:
         self._lock.do(expect)
 
     def follow(self, settings: Settings) -> None:
-        """These are the settings now: a join store that is in use already may be another one."""
+        """These are the settings now: windows may have other lengths, and a join store that is in use may be another one."""
+
+        def follow() -> None:
+            for truths in self._truths.values():
+                truths.follow(settings.windows, self._state.clock())
+
+        self._lock.do(follow)
         with self._making:
             if self._joins is not None:
                 self._joins.move(settings.join_store, ttl=settings.join_ttl, entries=settings.join_entries)

@@ -77,7 +77,7 @@ class Runtime(State):
         self._rouse()
 
     def _configure(self, settings: Settings) -> None:
-        self._settings = settings
+        self._follow(settings)
         self._configured = True
         was_started = self.started
         self._stop(settings.flush_timeout)

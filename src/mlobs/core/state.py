@@ -94,6 +94,16 @@ class State(ABC):
             for monitor in self.monitors.values():
                 monitor.apply(self.settings)
 
+    def _follow(self, settings: Settings) -> None:
+        """Take new settings for what is observed already, all at once for who counts or asks."""
+        with self.counting:
+            self._settings = settings
+            now = self.clock()
+            for model in list(self.models.values()):
+                model.follow(settings, now)
+            for monitor in list(self.monitors.values()):
+                monitor.follow(settings)
+
     @abstractmethod
     def start(self) -> None:
         """Whatever is counted is exported from now on; again does no harm."""
