@@ -65,6 +65,14 @@ def test_links_lead_somewhere(document: Path) -> None:
     assert [target for target in targets if not (document.parent / target).exists()] == []
 
 
+@pytest.mark.parametrize("document", DOCUMENTS, ids=name)
+def test_tables_are_whole(document: Path) -> None:
+    """Every row of a table stands below the table's head: after an empty line it would be shown as it is written."""
+    text = BLOCK.sub("", document.read_text("utf-8"))
+    heads = [table.splitlines()[:2] for table in re.findall(r"(?:^\|.*\n)+", text, re.MULTILINE)]
+    assert [head for head in heads if not re.fullmatch(r"\|[-:| ]+\|", head[-1])] == []
+
+
 def test_the_table_of_telemetry_is_fresh() -> None:
     """docs/telemetry.md is what otel/names.py says today."""
     command = [sys.executable, str(ROOT / "docs" / "make_telemetry.py"), "--check"]
