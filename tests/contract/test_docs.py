@@ -73,6 +73,16 @@ def test_tables_are_whole(document: Path) -> None:
     assert [head for head in heads if not re.fullmatch(r"\|[-:| ]+\|", head[-1])] == []
 
 
+SOURCES = [file for folder in ("src", "integrations") for file in sorted((ROOT / folder).rglob("*.py"))]
+
+
+@pytest.mark.parametrize("file", [one for one in (*DOCUMENTS, *SOURCES) if one.name != "CHANGELOG.md"], ids=name)
+def test_nobody_is_sent_to_another_project(file: Path) -> None:
+    """No page and no message has `mlobs` installed by its name: a package index has another project under it."""
+    text = file.read_text("utf-8").replace("mlobs[auto] @ file:", "")
+    assert re.findall(r"pip install '?mlobs\b.*|\bmlobs\[[a-z].*", text) == []
+
+
 def test_the_table_of_telemetry_is_fresh() -> None:
     """docs/telemetry.md is what otel/names.py says today."""
     command = [sys.executable, str(ROOT / "docs" / "make_telemetry.py"), "--check"]
