@@ -271,6 +271,27 @@ def test_a_status_has_its_cure(doctor: Doctor, sink: Sink, status: int, cure: st
     assert seen.only("traces", "skipped")
 
 
+@pytest.mark.parametrize(
+    ("status", "cure"),
+    [
+        (302, "set OTEL_EXPORTER_OTLP_METRICS_ENDPOINT to"),
+        (401, "OTEL_EXPORTER_OTLP_METRICS_HEADERS"),
+        (404, "of Prometheus 3 it is ...:9090/api/v1/otlp/v1/metrics,"),
+        (404, "Point OTEL_EXPORTER_OTLP_METRICS_ENDPOINT at"),
+        (415, "unset OTEL_EXPORTER_OTLP_METRICS_COMPRESSION"),
+    ],
+)
+def test_a_cure_is_of_the_variables_in_force(doctor: Doctor, sink: Sink, status: int, cure: str) -> None:
+    """Where a signal's own variables are set the general ones would change nothing, and are not named."""
+    sink.status = status
+    seen = doctor(
+        OTEL_EXPORTER_OTLP_METRICS_ENDPOINT=f"{sink.url}/v1/metrics",
+        OTEL_EXPORTER_OTLP_METRICS_HEADERS="api-key=1",
+        OTEL_EXPORTER_OTLP_METRICS_COMPRESSION="gzip",
+    )
+    assert cure in seen.only("exporter", "fail").cure
+
+
 def test_headers_that_are_sent_are_named_not_shown(doctor: Doctor, sink: Sink) -> None:
     """A receiver that refuses credentials makes the doctor name the header whose value to check."""
     sink.status = 401
