@@ -19,6 +19,7 @@ ROOT = Path(__file__).parents[2]
 CONFIGURATION = (ROOT / "docs" / "configuration.md").read_text("utf-8")
 BAD_INPUT = (ROOT / "docs" / "bad-input.md").read_text("utf-8")
 DRIFT = (ROOT / "docs" / "drift.md").read_text("utf-8")
+OUTCOMES = (ROOT / "docs" / "outcomes.md").read_text("utf-8")
 PAGES = "\n".join(file.read_text("utf-8") for file in (ROOT / "README.md", *(ROOT / "docs").glob("*.md")))
 SOURCES = "\n".join(file.read_text("utf-8") for file in (ROOT / "src").rglob("*.py"))
 
@@ -36,10 +37,11 @@ def test_every_argument_of_configure_has_its_row() -> None:
     [
         (CONFIGURATION, "## `mlobs.observe`", mlobs.observe),
         (DRIFT, "## The reference", mlobs.Profile.build),
+        (OUTCOMES, "## Quality", mlobs.objective),
     ],
 )
 def test_every_argument_is_explained(page: str, section: str, function: Callable[..., object]) -> None:
-    """What `observe` and `Profile.build` may be told is in the table of their section."""
+    """What `observe`, `Profile.build` and `objective` may be told is in the table of their section."""
     rows = "".join(re.findall(r"^\|.*$", page.partition(section)[2].partition("\n## ")[0], re.MULTILINE))
     asked = set(inspect.signature(function).parameters) - {"data", "clock"}  # what every example gives; for tests
     assert {name for name in asked if f"`{name}`" not in rows} == set()
