@@ -161,7 +161,14 @@ def test_a_wrong_key_is_not_told(keys: Any, kind: str) -> None:
 
 def test_the_environment_is_read_in_one_place() -> None:
     """Interval in milliseconds, disabled by the specification's word, anything wrong by its default."""
-    settings = from_environment({"OTEL_METRIC_EXPORT_INTERVAL": "5000", "OTEL_SDK_DISABLED": "True"})
+    settings = from_environment(
+        {
+            "OTEL_METRIC_EXPORT_INTERVAL": "5000",
+            "OTEL_METRIC_EXPORT_TIMEOUT": "2500",
+            "OTEL_SDK_DISABLED": "True",
+        }
+    )
+    assert settings.export_timeout == 2.5
     assert (settings.export_interval, settings.enabled) == (5.0, False)
     assert from_environment({"OTEL_SDK_DISABLED": "yes"}).enabled
 
@@ -171,6 +178,7 @@ def test_a_wrong_interval_is_told_and_the_default_holds(value: str, caplog: pyte
     """A variable that cannot hold does not stop a program."""
     with caplog.at_level(logging.WARNING, "mlobs"):
         assert from_environment({"OTEL_METRIC_EXPORT_INTERVAL": value}).export_interval == 60
+        assert from_environment({"OTEL_METRIC_EXPORT_TIMEOUT": value}).export_timeout == 10
     assert value in caplog.text
 
 

@@ -6,6 +6,7 @@ import math
 import os
 import threading
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Final, Literal, get_args
 
@@ -202,23 +203,27 @@ def from_environment(environ: Mapping[str, str] | None = None) -> Settings:
     A variable that cannot hold is told in the log and the default is used.
     """
     taken = dict(os.environ if environ is None else environ)
-    interval = 60.0
-    text = taken.get("OTEL_METRIC_EXPORT_INTERVAL", "").strip()
-    if text:
-        try:
-            interval = float(text) / 1000
-        except ValueError:
-            interval = 0.0
-        if not interval > 0:
-            tell("OTEL_METRIC_EXPORT_INTERVAL=%r is not a number of milliseconds: using 60000", text)
-            interval = 60.0
     disabled = taken.get("OTEL_SDK_DISABLED", "").strip().lower()
     if disabled not in ("", "true", "false"):
         tell("OTEL_SDK_DISABLED=%r disables nothing, the one word for it is true: going on", disabled)
     return Settings(
         enabled=disabled != "true",
-        export_interval=interval,
+        export_interval=_milliseconds(taken, "OTEL_METRIC_EXPORT_INTERVAL", Settings.export_interval),
+        export_timeout=_milliseconds(taken, "OTEL_METRIC_EXPORT_TIMEOUT", Settings.export_timeout),
         ticket_keys=tuple(key.strip() for key in taken.get("MLOBS_TICKET_KEYS", "").split(",") if key.strip()),
         join_store=taken.get("MLOBS_JOIN_STORE", "").strip() or "sqlite",
         environ=taken,
     )
+
+
+def _milliseconds(environ: Mapping[str, str], name: str, default: float) -> float:
+    """A variable's milliseconds as seconds; told once where it is no time, and the default used."""
+    text = environ.get(name, "").strip()
+    if not text:
+        return default
+    with suppress(ValueError):
+        seconds = float(text) / 1000
+        if seconds > 0:
+            return seconds
+    tell("%s=%r is not a number of milliseconds: using %d", name, text, default * 1000)
+    return default
