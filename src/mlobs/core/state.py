@@ -96,12 +96,15 @@ class State(ABC):
 
     def _follow(self, settings: Settings) -> None:
         """Take new settings for what is observed already, all at once for who counts or asks."""
+        amid = (
+            self.counts_here
+        )  # a signal handler configures amid a fold, which holds a histogram that it is about to fill
         with self.counting:
             self._settings = settings
             now = self.clock()
             for model in list(self.models.values()):
                 model.follow(settings, now)
-            for monitor in list(self.monitors.values()):
+            for monitor in () if amid else list(self.monitors.values()):
                 monitor.follow(settings)
 
     @abstractmethod
