@@ -84,7 +84,7 @@ class Runtime(State):
         self._apply()
         self.outcomes.follow(settings)
         self._renew()
-        if was_started:
+        if was_started and settings.enabled:
             self._start()
         else:
             self.termination.attend()
