@@ -764,6 +764,21 @@ def test_the_canary_in_prometheus(
     assert said in seen.only("canary", mark).said
 
 
+def test_what_is_beyond_the_limits_is_told(doctor: Doctor, sink: Sink) -> None:
+    """Models, features and operations that were too many: which limits these are, and what helps."""
+
+    def query(_: str) -> Any:
+        return [{"metric": {"__name__": "mlobs_model_info"}, "value": [0, "7"]}]
+
+    with answering(prometheus(rules_of_prometheus(), query)) as url:
+        seen = doctor("--prometheus", url, "--timeout", "0.05", OTEL_EXPORTER_OTLP_ENDPOINT=sink.url)
+    found = seen.only("cardinality", "warn")
+    assert found.said.startswith(
+        "7 rows, models or operations are beyond max_models, max_features or a hundred operations"
+    )
+    assert "operations stable names" in found.cure
+
+
 def test_prometheus_is_too_old_or_none(doctor: Doctor, sink: Sink) -> None:
     """A version without what the rules need, credentials that lack, and a page that is no Prometheus all fail."""
     environ = {"OTEL_EXPORTER_OTLP_ENDPOINT": sink.url}
