@@ -600,6 +600,13 @@ def test_a_value_that_nobody_can_use(doctor: Doctor, sink: Sink, name: str, valu
     assert found.cure
 
 
+def test_a_join_store_without_its_package(doctor: Doctor, sink: Sink, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is to be corrected is not the place: the cure is the package."""
+    monkeypatch.setitem(sys.modules, "redis", None)
+    seen = doctor(OTEL_EXPORTER_OTLP_ENDPOINT=sink.url, MLOBS_JOIN_STORE="redis://localhost:6379/0")
+    assert seen.only("environment", "fail").cure == "Try: pip install redis"
+
+
 def test_values_that_are_fine(doctor: Doctor, sink: Sink) -> None:
     """Nothing is said of what OpenTelemetry and mlobs take."""
     seen = doctor(
