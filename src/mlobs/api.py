@@ -217,8 +217,7 @@ def configure(
     """Set what the environment's ``OTEL_*`` variables do not say, or say it otherwise. Optional; call it at the start.
 
     Each call begins anew from the environment. Times are seconds, sizes bytes; docs/configuration.md has the list.
-    Functions decorated earlier follow, except that ``windows``, ``duration_bounds`` and ``max_features`` hold for
-    models observed from now on. Raises ConfigurationError for a value that cannot hold, MissingDependencyError for a
+    Functions decorated earlier follow; ``duration_bounds`` only those that have not been called. Raises ConfigurationError for a value that cannot hold, MissingDependencyError for a
     ``join_store`` on Redis without its package.
     """
     given = {key: value for key, value in locals().items() if value is not None}
@@ -253,11 +252,11 @@ def drift(*, window: float | None = None) -> dict[str, dict[str, Drift]]:
     like an input is ``output:<name>``. ``window`` is one of the configured lengths in seconds; None is everything
     since the start. Raises ConfigurationError for a window that is not configured.
     """
-    if window is not None:
-        window = _length(window)
     runtime.folder.fold()
     found: dict[str, dict[str, Drift]] = {}
     with runtime.counting:
+        if window is not None:
+            window = _length(window)
         models = [model for model in runtime.models.values() if model.profile is not None]
         shared = [model.identity.name for model in models]
         for model in models:

@@ -46,7 +46,7 @@ class UnreadableError(MlobsError, TypeError):
 
 
 class MissingDependencyError(MlobsError, ImportError):
-    """An optional package that is not installed; the message says which extra brings it."""
+    """An optional package that is not installed; the message says how to get it."""
 
 
 def quoted(value: object) -> str:

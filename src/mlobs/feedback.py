@@ -171,7 +171,8 @@ def business(
     if model is not None and ticket is None:
         name = _text(model, "")
         if not name:
-            runtime.guard.drop("business_model")
+            if not runtime.outcomes.off:
+                runtime.guard.drop("business_model")
             return False
         identity = Identity(name, _text(version, names.UNVERSIONED), _text(variant, names.CHAMPION))
     return runtime.outcomes.business(kpi, value, currency, ticket=ticket, identity=identity, event=event_id)
@@ -205,6 +206,8 @@ def gpu_time(seconds: float) -> None:
 
     Never raises; a time that is none, a text or longer than any process lives, is counted as left out.
     """
+    if runtime.outcomes.off:
+        return
     within = INSIDE.get()
     handed = last()
     monitor = within if isinstance(within, Monitor) else handed.monitor if handed is not None else None

@@ -253,7 +253,7 @@ class Integration(NamedTuple):
     """One framework.
 
     name
-        as in ``mlobs.instrument("sklearn")`` and in the extra ``mlobs[sklearn]``.
+        as in ``mlobs.instrument("sklearn")`` and in the extra ``sklearn``.
     distribution, lowest
         the package that brings it, and its lowest version that is supported, as the extra says.
     modules

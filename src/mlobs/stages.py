@@ -126,9 +126,11 @@ class stage:  # noqa: N801 - a verb: with mlobs.stage("preprocess"): …
     def _begin(self, *, attach: bool) -> _Begun:
         try:
             within: Any = INSIDE.get()
-            if not runtime.settings.enabled or within is True:
+            settings = runtime.settings
+            if not settings.enabled or within is True:
                 return _Begun(None, None, counts=False)
-            end = runtime.tracing.stage(self._name, attach=attach) if self._name else None
+            traced = self._name and settings.spans != "never"
+            end = runtime.tracing.stage(self._name, attach=attach) if traced else None
         except Exception as error:  # noqa: BLE001 - ours, or the user's sampler's
             runtime.guard.error("stage", error)
             within, end = None, None

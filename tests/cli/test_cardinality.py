@@ -167,11 +167,12 @@ def test_stages_are_as_many_as_are_told(reference: Path) -> None:
 
 
 def test_all_reasons_have_room() -> None:
-    """The bounds of what may be counted by reason, place and delay are those of the code."""
+    """The bounds of what may be counted by reason, place and delay are those of the code; the page tells the sum."""
     sources = "\n".join(file.read_text("utf-8") for file in (ROOT / "src").rglob("*.py"))
     places = set(re.findall(r'guard\.error\(\s*f?"(\w+)', sources)) | set(re.findall(r'_report\("(\w+)', sources))
     assert len(guard._MEANINGS) + len(guard._QUIET) <= series.REASONS
     assert len(places) <= series.PLACES
+    assert f" {series.REASONS + series.PLACES} reasons\n" in (ROOT / "docs" / "doctor.md").read_text("utf-8")
     assert len(tally._DELAYS) == series.DELAYS
     assert len(gpu._BY_REASON) == len(series._VALUES["reason"])
 

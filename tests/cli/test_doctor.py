@@ -271,6 +271,27 @@ def test_a_status_has_its_cure(doctor: Doctor, sink: Sink, status: int, cure: st
     assert seen.only("traces", "skipped")
 
 
+@pytest.mark.parametrize(
+    ("status", "cure"),
+    [
+        (302, "set OTEL_EXPORTER_OTLP_METRICS_ENDPOINT to"),
+        (401, "OTEL_EXPORTER_OTLP_METRICS_HEADERS"),
+        (404, "of Prometheus 3 it is ...:9090/api/v1/otlp/v1/metrics,"),
+        (404, "Point OTEL_EXPORTER_OTLP_METRICS_ENDPOINT at"),
+        (415, "unset OTEL_EXPORTER_OTLP_METRICS_COMPRESSION"),
+    ],
+)
+def test_a_cure_is_of_the_variables_in_force(doctor: Doctor, sink: Sink, status: int, cure: str) -> None:
+    """Where a signal's own variables are set the general ones would change nothing, and are not named."""
+    sink.status = status
+    seen = doctor(
+        OTEL_EXPORTER_OTLP_METRICS_ENDPOINT=f"{sink.url}/v1/metrics",
+        OTEL_EXPORTER_OTLP_METRICS_HEADERS="api-key=1",
+        OTEL_EXPORTER_OTLP_METRICS_COMPRESSION="gzip",
+    )
+    assert cure in seen.only("exporter", "fail").cure
+
+
 def test_headers_that_are_sent_are_named_not_shown(doctor: Doctor, sink: Sink) -> None:
     """A receiver that refuses credentials makes the doctor name the header whose value to check."""
     sink.status = 401
@@ -579,6 +600,13 @@ def test_a_value_that_nobody_can_use(doctor: Doctor, sink: Sink, name: str, valu
     assert found.cure
 
 
+def test_a_join_store_without_its_package(doctor: Doctor, sink: Sink, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is to be corrected is not the place: the cure is the package."""
+    monkeypatch.setitem(sys.modules, "redis", None)
+    seen = doctor(OTEL_EXPORTER_OTLP_ENDPOINT=sink.url, MLOBS_JOIN_STORE="redis://localhost:6379/0")
+    assert seen.only("environment", "fail").cure == "Try: pip install redis"
+
+
 def test_values_that_are_fine(doctor: Doctor, sink: Sink) -> None:
     """Nothing is said of what OpenTelemetry and mlobs take."""
     seen = doctor(
@@ -741,6 +769,21 @@ def test_the_canary_in_prometheus(
     with answering(prometheus(rules_of_prometheus(), query)) as url:
         seen = doctor("--prometheus", url, "--timeout", "0.05", OTEL_EXPORTER_OTLP_ENDPOINT=sink.url)
     assert said in seen.only("canary", mark).said
+
+
+def test_what_is_beyond_the_limits_is_told(doctor: Doctor, sink: Sink) -> None:
+    """Models, features and operations that were too many: which limits these are, and what helps."""
+
+    def query(_: str) -> Any:
+        return [{"metric": {"__name__": "mlobs_model_info"}, "value": [0, "7"]}]
+
+    with answering(prometheus(rules_of_prometheus(), query)) as url:
+        seen = doctor("--prometheus", url, "--timeout", "0.05", OTEL_EXPORTER_OTLP_ENDPOINT=sink.url)
+    found = seen.only("cardinality", "warn")
+    assert found.said.startswith(
+        "7 rows, models or operations are beyond max_models, max_features or a hundred operations"
+    )
+    assert "operations stable names" in found.cure
 
 
 def test_prometheus_is_too_old_or_none(doctor: Doctor, sink: Sink) -> None:

@@ -65,6 +65,24 @@ def test_links_lead_somewhere(document: Path) -> None:
     assert [target for target in targets if not (document.parent / target).exists()] == []
 
 
+@pytest.mark.parametrize("document", DOCUMENTS, ids=name)
+def test_tables_are_whole(document: Path) -> None:
+    """Every row of a table stands below the table's head: after an empty line it would be shown as it is written."""
+    text = BLOCK.sub("", document.read_text("utf-8"))
+    heads = [table.splitlines()[:2] for table in re.findall(r"(?:^\|.*\n)+", text, re.MULTILINE)]
+    assert [head for head in heads if not re.fullmatch(r"\|[-:| ]+\|", head[-1])] == []
+
+
+SOURCES = [file for folder in ("src", "integrations") for file in sorted((ROOT / folder).rglob("*.py"))]
+
+
+@pytest.mark.parametrize("file", [one for one in (*DOCUMENTS, *SOURCES) if one.name != "CHANGELOG.md"], ids=name)
+def test_nobody_is_sent_to_another_project(file: Path) -> None:
+    """No page and no message has `mlobs` installed by its name: a package index has another project under it."""
+    text = file.read_text("utf-8").replace("mlobs[auto] @ file:", "")
+    assert re.findall(r"pip install '?mlobs\b.*|\bmlobs\[[a-z].*", text) == []
+
+
 def test_the_table_of_telemetry_is_fresh() -> None:
     """docs/telemetry.md is what otel/names.py says today."""
     command = [sys.executable, str(ROOT / "docs" / "make_telemetry.py"), "--check"]

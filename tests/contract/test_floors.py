@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -93,6 +94,17 @@ def modules(folder: Path) -> list[tuple[str, str]]:
 def test_imports_go_down_only() -> None:
     """No module of the package imports a room above its own, or beside it."""
     assert [broken for module, source in modules(SOURCE) for broken in climbs(source, module)] == []
+
+
+def test_every_room_is_on_the_page() -> None:
+    """CONTRIBUTING.md has each room in the row of its floor."""
+    rows = dict(re.findall(r"^\| (\d) \| ([^|]+) \|", (ROOT / "CONTRIBUTING.md").read_text("utf-8"), re.MULTILINE))
+    shown = {
+        re.split(r"[./]", name)[0]: int(floor)
+        for floor, names in rows.items()
+        for name in re.findall(r"`([^`]+)`", names)
+    }
+    assert shown == FLOORS
 
 
 def test_every_room_has_a_floor() -> None:

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import textwrap
 import time
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -353,11 +354,35 @@ def test_headers_and_compression(sink: Sink) -> None:
         assert headers["Content-Encoding"] == "gzip"
 
 
-def test_disabled_by_the_environment(sink: Sink) -> None:
-    """OTEL_SDK_DISABLED: no thread, no request."""
-    done = run("work(3); print(threading.active_count())", sink, OTEL_SDK_DISABLED="true")
-    assert (done.returncode, done.stdout) == (0, "1\n")
+def test_disabled_by_the_environment(sink: Sink, tmp_path: Path) -> None:
+    """OTEL_SDK_DISABLED: no thread, no request, no file and no line of the log, whatever is said of tickets, truths and money."""
+    said = """
+work(3)
+key = {"currency": "EUR", "model": "m"}
+print(mlobs.ticket(), mlobs.tickets(), mlobs.remember("a"), mlobs.outcome("x", actual=1))
+print(mlobs.outcome(prediction_id="a", actual=1), mlobs.business("k", value=1.0, **key), mlobs.gpu_time(1.0), mlobs.quality())
+with mlobs.stage("a"):
+    print(mlobs.flush(), threading.active_count())
+"""
+    done = run(said, sink, OTEL_SDK_DISABLED="true", MLOBS_JOIN_STORE=str(tmp_path / "store"))
+    told = "None [] False False\nFalse False None {}\nTrue 1\n"
+    assert (done.returncode, done.stdout, done.stderr) == (0, told, "")
     assert sink.requests == 0
+    assert not (tmp_path / "store").exists()
+
+
+def test_switched_off_on_the_way(sink: Sink) -> None:
+    """What was counted before `enabled=False` is sent then, and nothing after it, until it is switched on again."""
+    said = """
+work(3)
+mlobs.configure(enabled=False)
+print(work(2), threading.active_count(), mlobs.flush())
+mlobs.configure()
+work(4)
+"""
+    done = run(said, sink)
+    assert (done.returncode, done.stdout) == (0, "None 1 True\n"), done.stderr
+    assert sink.calls() == 7
 
 
 def test_exporters_of_the_environment(sink: Sink) -> None:

@@ -13,11 +13,12 @@ import numpy as np
 import pytest
 
 import mlobs
+from mlobs.api import runtime
 from mlobs.core import window
 from mlobs.core.guard import Guard
 from mlobs.core.settings import LONGEST, Settings, from_environment
 from mlobs.otel.points import Histogram
-from mlobs.testing import capture
+from mlobs.testing import Telemetry, capture
 
 
 @pytest.mark.parametrize(
@@ -160,7 +161,14 @@ def test_a_wrong_key_is_not_told(keys: Any, kind: str) -> None:
 
 def test_the_environment_is_read_in_one_place() -> None:
     """Interval in milliseconds, disabled by the specification's word, anything wrong by its default."""
-    settings = from_environment({"OTEL_METRIC_EXPORT_INTERVAL": "5000", "OTEL_SDK_DISABLED": "True"})
+    settings = from_environment(
+        {
+            "OTEL_METRIC_EXPORT_INTERVAL": "5000",
+            "OTEL_METRIC_EXPORT_TIMEOUT": "2500",
+            "OTEL_SDK_DISABLED": "True",
+        }
+    )
+    assert settings.export_timeout == 2.5
     assert (settings.export_interval, settings.enabled) == (5.0, False)
     assert from_environment({"OTEL_SDK_DISABLED": "yes"}).enabled
 
@@ -252,3 +260,51 @@ def test_a_second_reference_for_the_same_version_is_told(caplog: pytest.LogCaptu
         mlobs.observe(model="n", reference=mlobs.Profile.build([[1.0], [3.0]]))(lambda x: x)
     assert "model m unversioned is already observed against another reference; that one stays. Give " in caplog.text
     assert "model n unversioned is already observed without a reference, and stays so. Give " in caplog.text
+
+
+def test_settings_hold_for_what_is_decorated_already() -> None:
+    """As where an import decorates and the program configures: windows, bounds, and how much may wait; what was counted stays."""
+    rows = np.arange(40.0).reshape(20, 2)
+    with capture() as telemetry:
+        predict = mlobs.observe(model="m", reference=mlobs.Profile.build(rows))(lambda x: 0.5)
+        bare = mlobs.observe(model="bare")(lambda x: 0.5)
+        mlobs.objective(model="m", task="binary")
+        made = runtime.settings.changed(
+            windows=[60, 600],
+            duration_bounds=[1, 2],
+            max_features=2,
+            ring_calls=8,
+            ring_bytes=4096,
+            fold_interval=3600,
+        )
+        runtime.configure(made)
+        predict(rows)
+        bare({"a": 1.0, "b": 2.0, "c": 3.0})
+        assert [mlobs.drift(window=window)["m"]["f0"].count for window in (60, 600)] == [20, 20]
+        assert windows(telemetry, "mlobs.drift.significant") == {"1m", "10m"}
+        assert windows(telemetry, "mlobs.quality.expected.ratio") == {"1m", "10m"}
+        assert bounds(telemetry) == ([1.0, 2.0], 1)
+        assert telemetry.total("mlobs.sdk.dropped", reason="feature_limit") == 1
+        for _ in range(20):
+            predict(rows[0])
+        assert telemetry.total("mlobs.sdk.dropped", reason="ring_full") > 0
+        kept = mlobs.drift()["m"]["f0"].count
+
+        telemetry.clock.advance(30)
+        runtime.configure(made.changed(windows=[60, 90], duration_bounds=[3, 4]))
+        predict(rows[:5])
+        assert [mlobs.drift(window=window)["m"]["f0"].count for window in (None, 60, 90)] == [kept + 5, kept + 5, 5]
+        assert bounds(telemetry) == ([1.0, 2.0], 22)
+        with pytest.raises(mlobs.ConfigurationError, match=r"configured are 60, 90\."):
+            mlobs.drift(window=600)
+
+
+def windows(telemetry: Telemetry, name: str) -> set[str]:
+    return {dict(pairs)["window"] for pairs in telemetry.numbers(name)}
+
+
+def bounds(telemetry: Telemetry) -> tuple[list[float], int]:
+    """Of the durations of the model, and how many there are."""
+    (found,) = telemetry.histograms("mlobs.prediction.duration", model_name="m")
+    assert isinstance(found, Histogram)
+    return list(found.bounds), sum(found.counts)

@@ -174,6 +174,16 @@ def test_where_no_trace_is_recorded_there_is_no_span(telemetry: Telemetry) -> No
     assert stages(telemetry) == {"a": 1, "b": 1}
 
 
+def test_where_spans_are_off_there_is_none() -> None:
+    """With `spans="never"` stages are counted and have no spans, whatever is being recorded."""
+    with capture(spans="never") as telemetry, trace.use_span(SAMPLED):
+        observed = mlobs.observe(model="m")(mlobs.stage("inference")(lambda x: x))
+        with mlobs.stage("preprocess"):
+            observed([1.0])
+        assert stages(telemetry) == {"preprocess": 1, "inference": 1}
+        assert telemetry.spans == []
+
+
 def test_an_error_passes_through_and_its_span_says_so(telemetry: Telemetry) -> None:
     """The very object, from a block and from every kind of function; the time counts."""
     error = KeyError("theirs")

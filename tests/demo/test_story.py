@@ -185,8 +185,7 @@ def test_what_is_missing_is_named_with_the_cure() -> None:
     run = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
     assert run.returncode == 2
     assert run.stderr == (
-        "mlobs demo: The demo needs packages that are not installed (cryptography, fastapi, scikit-learn). "
-        "Try: pip install 'mlobs[demo]'\n"
+        "mlobs demo: The demo needs packages that are not installed. Try: pip install cryptography fastapi scikit-learn\n"
     )
 
 

@@ -22,12 +22,18 @@ BROKEN = {
 
 @pytest.mark.parametrize("url", [*BROKEN, "localhost:4318", "ftp://localhost"])
 def test_a_broken_endpoint_is_one_line(url: str) -> None:
-    """It says what is wrong with which URL, and the variable to correct; nothing is raised."""
-    answer = Http(Endpoint.of({}, "metrics", base=url)).post(b"", 1)
-    assert BROKEN.get(url, "http:// or https://") in answer.problem
-    assert url.rstrip("/") in answer.problem
-    assert "OTEL_EXPORTER_OTLP_ENDPOINT" in answer.problem
-    assert "\n" not in answer.problem
+    """It says what is wrong with which URL, and what to correct, which is what said it; nothing is raised."""
+    own = "OTEL_EXPORTER_OTLP_METRICS_ENDPOINT"
+    for place, endpoint in {
+        "OTEL_EXPORTER_OTLP_ENDPOINT": Endpoint.of({"OTEL_EXPORTER_OTLP_ENDPOINT": url}, "metrics"),
+        own: Endpoint.of({own: url, "OTEL_EXPORTER_OTLP_ENDPOINT": "http://c"}, "metrics"),
+        "endpoint= of mlobs.configure": Endpoint.of({own: "http://c"}, "metrics", base=url),
+    }.items():
+        answer = Http(endpoint).post(b"", 1)
+        assert BROKEN.get(url, "http:// or https://") in answer.problem
+        assert url.rstrip("/") in answer.problem
+        assert answer.problem.endswith(f". Correct {place}.")
+        assert "\n" not in answer.problem
 
 
 @pytest.mark.parametrize("url", BROKEN)

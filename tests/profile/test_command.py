@@ -163,7 +163,7 @@ def test_a_missing_package_has_a_cure(
 
     monkeypatch.setattr(importlib, "import_module", without)
     assert main(["profile", str(tmp_path / file), "-o", str(tmp_path / "reference.json")]) == 2
-    assert f"{package}, which is not installed. Try: pip install 'mlobs[profile]'" in capsys.readouterr().err
+    assert f"{package}, which is not installed. Try: pip install pandas pyarrow" in capsys.readouterr().err
 
 
 def test_progress_without_rich(

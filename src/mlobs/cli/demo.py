@@ -46,10 +46,8 @@ def run(arguments: argparse.Namespace) -> int:
     """Run the demo; 0 if everything sent was counted."""
     missing = [name for name in NEEDED if find_spec(name) is None]
     if missing:
-        names = ", ".join(_PACKAGES.get(name, name) for name in missing)
-        raise MissingDependencyError(
-            f"The demo needs packages that are not installed ({names}). Try: pip install 'mlobs[demo]'"
-        )
+        names = " ".join(_PACKAGES.get(name, name) for name in missing)
+        raise MissingDependencyError(f"The demo needs packages that are not installed. Try: pip install {names}")
     from rich.console import Console
 
     from mlobs.demo.keeping import Keeping

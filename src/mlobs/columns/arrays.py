@@ -191,7 +191,7 @@ def _array(value: Any) -> Array:  # noqa: ANN401 - anything with __array__ or __
     if device is not None and int(device(value)[0]) != _CPU:
         raise UnreadableError(
             f"this {cls.__module__}.{cls.__qualname__} is not in the CPU's memory, and reading it would make the call "
-            "wait for its device. Give what is: observe(inputs=lambda *args, **kwargs: ...)"
+            "wait for its device. Give what is, of a call by observe(inputs=lambda *args, **kwargs: ...)"
         )
     return np.array(value) if hasattr(cls, "__array__") else np.from_dlpack(value).copy()
 

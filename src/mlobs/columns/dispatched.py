@@ -43,7 +43,7 @@ def _check(value: Any) -> None:  # noqa: ANN401 - a jax.Array
     if platforms != {"cpu"} or not value.is_fully_addressable:
         raise UnreadableError(
             f"this array of jax is on {' and '.join(sorted(platforms))}, and reading it would keep its memory there. "
-            "Give what is in the CPU's memory: observe(inputs=lambda *args, **kwargs: ...)",
+            "Give what is in the CPU's memory, of a call by observe(inputs=lambda *args, **kwargs: ...)",
             rows=_rows(value),
         )
 

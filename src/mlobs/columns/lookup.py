@@ -70,7 +70,7 @@ def refusing(hint: str = "") -> Kind:
         )
         raise UnreadableError(
             f"mlobs cannot read a {cls.__module__}.{cls.__qualname__}: {message}. "
-            "Give the part that holds the features: observe(inputs=lambda *args, **kwargs: ...)"
+            "Give the part that holds the features, of a call by observe(inputs=lambda *args, **kwargs: ...)"
         )
 
     return Kind(keep=refuse, shape=refuse, part=refuse, blocks=refuse, rows=refuse)

@@ -19,7 +19,7 @@ def _here(tensor: Any) -> Any:  # noqa: ANN401 - a torch.Tensor
     if not tensor.is_cpu:
         raise UnreadableError(
             f"this tensor is on {tensor.device.type}, and reading it would make the call wait for that device. Give "
-            "what is in the CPU's memory: observe(inputs=lambda *args, **kwargs: ...)",
+            "what is in the CPU's memory, of a call by observe(inputs=lambda *args, **kwargs: ...)",
             rows=int(tensor.shape[0]) if len(tensor.shape) > 1 else 1,
         )
     return tensor.detach() if tensor.requires_grad else tensor

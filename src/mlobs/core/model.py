@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
     from mlobs.columns import Block
     from mlobs.core.guard import Guard
+    from mlobs.core.settings import Settings
     from mlobs.profile import Profile
     from mlobs.release.objective import Objective
     from mlobs.sketch import Drift
@@ -108,6 +109,15 @@ class Model:
         self.outputs.add(block)
         if self.scores is not None:
             self.scores.add(block)
+
+    def follow(self, settings: Settings, now: float) -> None:
+        """Take new settings. Counts go on; a window that there was not begins now."""
+        self._spans = settings.windows
+        self.windows = window.kept(self.windows, self._spans)
+        if self.scores is not None:
+            self.scores.follow(self._spans)
+        self.inputs.limit = self.outputs.limit = settings.max_features
+        self.roll(now)
 
     def total(self) -> NDArray[np.int64]:
         """All counts since the start: those of the inputs, then those of the outputs."""

@@ -90,6 +90,13 @@ class Monitor:
         self.due = 0
         self.slow = int((settings.slow or _SLOW_LEAST * 20) * 1e9)
         self._slow_is_given = settings.slow is not None
+        self.ring.resize(settings.ring_calls, settings.ring_bytes)
+
+    def follow(self, settings: Settings) -> None:
+        """Take new bounds of durations, where none was counted by the old ones. The caller holds the counting lock."""
+        if not any(histogram.counts.any() for histogram, _ in self._durations.values()):
+            self._durations.clear()
+            self._bounds = settings.duration_bounds
 
     def _hand(self) -> None:
         """Whether calls are kept for who asks for a ticket or an id, as the first ones are until somebody has asked for one."""

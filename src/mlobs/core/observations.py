@@ -59,7 +59,7 @@ class Observations:
         self._base = attributes
         self._attributes = attributes.extended((names.ROLE, role))
         self._guard = guard
-        self._limit = limit
+        self.limit = limit
         sizes = [feature.partition.size for feature in self.reference]
         self.counts: Counts = np.zeros(sum(sizes), np.int64)
         self.parts: list[Counts] = np.split(self.counts, np.cumsum(sizes)[:-1]) if sizes else []
@@ -81,7 +81,7 @@ class Observations:
 
     def twin(self) -> Observations:
         """Observations of the same reference that have counted nothing, and tell nobody what they could not use."""
-        return Observations(self.role, self.reference, self._base, Mute(), self._limit)
+        return Observations(self.role, self.reference, self._base, Mute(), self.limit)
 
     # ── counting ────────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -200,7 +200,7 @@ class Observations:
         )
 
     def _summarise(self, block: Block) -> None:
-        if block.width > self._limit:
+        if block.width > self.limit:
             self._guard.drop("feature_limit", block.rows)
             return
         self._rows += block.rows
@@ -235,7 +235,7 @@ class Observations:
         """Whether there is a sketch of this name, or may be one from now on; else ``rows`` are left out of it."""
         if name in self._sketches:
             return True
-        if len(self._sketches) >= self._limit:
+        if len(self._sketches) >= self.limit:
             self._guard.drop("feature_limit", rows)
             return False
         self._sketches[name] = Sketch(finest=_FINEST)

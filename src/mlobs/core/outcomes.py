@@ -59,6 +59,11 @@ class Outcomes:
         self._ending: queue.SimpleQueue[None] = queue.SimpleQueue()
         self.tickets = Tickets(self._state, self._expect, self._wall)
 
+    @property
+    def off(self) -> bool:
+        """Whether nothing is taken in, and nothing told of that: observing is switched off."""
+        return not self._state.settings.enabled
+
     def _expect(self, predictions: Sequence[Prediction]) -> None:
         def expect() -> None:
             for one in predictions:
@@ -67,7 +72,13 @@ class Outcomes:
         self._lock.do(expect)
 
     def follow(self, settings: Settings) -> None:
-        """These are the settings now: a join store that is in use already may be another one."""
+        """These are the settings now: windows may have other lengths, and a join store that is in use may be another one."""
+
+        def follow() -> None:
+            for truths in self._truths.values():
+                truths.follow(settings.windows, self._state.clock())
+
+        self._lock.do(follow)
         with self._making:
             if self._joins is not None:
                 self._joins.move(settings.join_store, ttl=settings.join_ttl, entries=settings.join_entries)
@@ -116,6 +127,8 @@ class Outcomes:
 
     def remember(self, ids: Sequence[object], given: Given) -> bool:
         """Keep the current call's prediction under an id, or the rows of the one before under one each."""
+        if self.off:
+            return False
         try:
             self._state.start()
             return self.tickets.remember(self.joins(), ids, given)
@@ -127,6 +140,8 @@ class Outcomes:
 
     def outcome(self, ticket: object, actual: object) -> bool:
         """A truth, with its ticket; whether it was counted."""
+        if self.off:
+            return False
         try:
             self._state.start()  # a process may bring truths and predict nothing
             opened = self._open(ticket)
@@ -152,6 +167,8 @@ class Outcomes:
 
     def outcome_of(self, key: object, actual: object) -> bool:
         """A truth, with the id of its prediction; whether it was taken in. It is counted when both have met."""
+        if self.off:
+            return False
         try:
             self._state.start()
             return self.joins().truth(key, actual, self._wall())
@@ -219,6 +236,8 @@ class Outcomes:
         event: object,
     ) -> bool:
         """A business event of a model; whether it was counted."""
+        if self.off:
+            return False
         try:
             self._state.start()
             if ticket is not None:

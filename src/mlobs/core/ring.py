@@ -108,6 +108,15 @@ class Ring:
         self._lock = threading.RLock()  # a signal handler may predict while its own thread is in here
         self._wake = wake
 
+    def resize(self, calls: int, size: int) -> None:
+        """So many calls may wait from now on, and so many bytes of large values."""
+        if (calls, size) == (self._calls, self._size):
+            return
+        with self._lock:
+            self._calls, self._size, self._most = calls, size, size // _CALL_SHARE
+            self._limit = min(calls, _AT_FIRST)
+            self.brim = max(1, self._limit // 2)
+
     @property
     def waiting(self) -> int:
         """Calls that have not been folded."""

@@ -77,14 +77,14 @@ class Runtime(State):
         self._rouse()
 
     def _configure(self, settings: Settings) -> None:
-        self._settings = settings
+        self._follow(settings)
         self._configured = True
         was_started = self.started
         self._stop(settings.flush_timeout)
         self._apply()
         self.outcomes.follow(settings)
         self._renew()
-        if was_started:
+        if was_started and settings.enabled:
             self._start()
         else:
             self.termination.attend()

@@ -57,6 +57,10 @@ class Scores:
         counts, _ = scores.count_scores(found)
         self.counts += counts
 
+    def follow(self, spans: Sequence[float]) -> None:
+        """The lengths of windows from now on."""
+        self.windows = window.kept(self.windows, spans)
+
     def roll(self, now: float) -> None:
         """Let the windows move on."""
         for rotating in self.windows:

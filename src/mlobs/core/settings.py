@@ -6,6 +6,7 @@ import math
 import os
 import threading
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Final, Literal, get_args
 
@@ -217,24 +218,22 @@ def from_environment(environ: Mapping[str, str] | None = None) -> Settings:
         tell("%s=%r is none of %s: using trace_based", _EXEMPLARS, wanted, ", ".join(_FILTERS[1:]))
     return Settings(
         enabled=disabled != "true",
-        export_interval=_seconds(taken, "OTEL_METRIC_EXPORT_INTERVAL", 60.0),
-        export_timeout=_seconds(taken, "OTEL_METRIC_EXPORT_TIMEOUT", 10.0),
+        export_interval=_milliseconds(taken, "OTEL_METRIC_EXPORT_INTERVAL", Settings.export_interval),
+        export_timeout=_milliseconds(taken, "OTEL_METRIC_EXPORT_TIMEOUT", Settings.export_timeout),
         ticket_keys=tuple(key.strip() for key in taken.get("MLOBS_TICKET_KEYS", "").split(",") if key.strip()),
         join_store=taken.get("MLOBS_JOIN_STORE", "").strip() or "sqlite",
         environ=taken,
     )
 
 
-def _seconds(environ: Mapping[str, str], name: str, otherwise: float) -> float:
-    """A time that a variable tells in milliseconds."""
+def _milliseconds(environ: Mapping[str, str], name: str, default: float) -> float:
+    """A variable's milliseconds as seconds; told once where it is no time, and the default used."""
     text = environ.get(name, "").strip()
     if not text:
-        return otherwise
-    try:
-        found = float(text) / 1000
-    except ValueError:
-        found = 0.0
-    if not found > 0:
-        tell("%s=%r is not a number of milliseconds: using %d", name, text, otherwise * 1000)
-        return otherwise
-    return found
+        return default
+    with suppress(ValueError):
+        seconds = float(text) / 1000
+        if seconds > 0:
+            return seconds
+    tell("%s=%r is not a number of milliseconds: using %d", name, text, default * 1000)
+    return default

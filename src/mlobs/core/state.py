@@ -94,6 +94,19 @@ class State(ABC):
             for monitor in self.monitors.values():
                 monitor.apply(self.settings)
 
+    def _follow(self, settings: Settings) -> None:
+        """Take new settings for what is observed already, all at once for who counts or asks."""
+        amid = (
+            self.counts_here
+        )  # a signal handler configures amid a fold, which holds a histogram that it is about to fill
+        with self.counting:
+            self._settings = settings
+            now = self.clock()
+            for model in list(self.models.values()):
+                model.follow(settings, now)
+            for monitor in () if amid else list(self.monitors.values()):
+                monitor.follow(settings)
+
     @abstractmethod
     def start(self) -> None:
         """Whatever is counted is exported from now on; again does no harm."""

@@ -115,6 +115,8 @@ class Tickets:
         return header
 
     def _sealed(self, given: Given, *, first: bool) -> list[str]:
+        if not self._state.settings.enabled:
+            return []
         try:
             ticketer = self.ticketer()
             if ticketer is None:

@@ -34,6 +34,12 @@ class Truths:
         self._windows = tuple((Window(span), Window(span)) for span in spans)
         self.roll(now)  # the windows begin before the first truth
 
+    def follow(self, spans: Sequence[float], now: float) -> None:
+        """The lengths of windows from now on; one that there was not begins now."""
+        there = {pair[0].span: pair for pair in self._windows}
+        self._windows = tuple(there.get(span) or (Window(span), Window(span)) for span in spans)
+        self.roll(now)
+
     def roll(self, now: float) -> None:
         """Let the windows move on."""
         counts, trust = self._counts(), self.tally.trust

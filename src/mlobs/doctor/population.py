@@ -71,8 +71,10 @@ def population(
     else:
         yield ok(CARDINALITY, said)
     if over:
-        said = f"{over:,.0f} rows or models are beyond max_models or max_features"
-        yield warn(CARDINALITY, said, "Give models stable names; see docs/alerts.md, MlobsCardinalityOverflow.")
+        said = f"{over:,.0f} rows, models or operations are beyond max_models, max_features or a hundred operations a model"
+        yield warn(
+            CARDINALITY, said, "Give models and operations stable names; see docs/alerts.md, MlobsCardinalityOverflow."
+        )
     if profile is not None:
         fleet = _fleet([one["metric"] for one in models], int(processes))
         yield _foreseen(estimate(profile, fleet, groups), limit)

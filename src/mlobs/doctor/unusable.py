@@ -6,7 +6,7 @@ from importlib import metadata
 from typing import TYPE_CHECKING, Final
 
 from mlobs.doctor.finding import ENVIRONMENT, Finding, fail, ok, warn
-from mlobs.errors import MlobsError
+from mlobs.errors import MissingDependencyError, MlobsError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -46,6 +46,9 @@ def _store(settings: Settings) -> Iterator[Finding]:
 
     try:  # this connects nowhere
         open_store(settings.join_store, ttl=settings.join_ttl, entries=settings.join_entries)
+    except MissingDependencyError as error:
+        said, _, cure = str(error).rpartition(". ")
+        yield fail(ENVIRONMENT, f"MLOBS_JOIN_STORE: {said}", cure)
     except MlobsError as error:
         yield fail(ENVIRONMENT, f"MLOBS_JOIN_STORE: {str(error).rstrip('.')}", "Correct it, or unset it.")
 

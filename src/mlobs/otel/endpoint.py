@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 Signal = Literal["metrics", "traces"]
 Temporality = Literal["cumulative", "delta"]
 
+_PIECES: Final = (
+    "ENDPOINT", "PROTOCOL", "HEADERS", "TIMEOUT", "COMPRESSION", "CERTIFICATE", "CLIENT_CERTIFICATE", "CLIENT_KEY",
+)  # fmt: skip
 _COMPRESSIONS: Final = ("none", "gzip", "deflate")
 _PROVIDER: Final = "OTEL_PYTHON_EXPORTER_OTLP_GRPC_{}CREDENTIAL_PROVIDER"
 _TEMPORALITIES: Final = ("cumulative", "delta", "lowmemory")
@@ -38,6 +41,7 @@ class Endpoint(NamedTuple):
     client_key: str | None = None
     insecure: bool = False  # of gRPC where the URL has no http:// or https://
     provider: str = ""  # of gRPC's credentials
+    named: tuple[tuple[str, str], ...] = ()  # what says a piece, where that is not the general variable
 
     @classmethod
     def of(cls, environ: Mapping[str, str], signal: Signal, *, base: str | None = None, grpc: bool = False) -> Endpoint:
@@ -58,27 +62,34 @@ class Endpoint(NamedTuple):
         else:
             url = own or f"{(general or 'http://localhost:4318').rstrip('/')}/v1/{signal}"
         url, who = user(url)
-        named = f"{specific}HEADERS" if environ.get(f"{specific}HEADERS", "").strip() else "OTEL_EXPORTER_OTLP_HEADERS"
-        sent = headers(get("HEADERS") or "", named, grpc=grpc)
+        named = {piece: specific + piece for piece in _PIECES if environ.get(specific + piece, "").strip()}
+        if base is not None:
+            named["ENDPOINT"] = "endpoint= of mlobs.configure"
+        sent = headers(get("HEADERS") or "", _variable(named, "HEADERS"), grpc=grpc)
         if who is not None and not any(name.lower() == "authorization" for name, _ in sent):
             basic = "Basic " + base64.b64encode(who.encode("utf-8", "surrogateescape")).decode()
             sent = (*sent, ("authorization" if grpc else "Authorization", basic))
         compression = (get("COMPRESSION") or "none").lower()
         if compression not in _COMPRESSIONS:
             allowed = ", ".join(_COMPRESSIONS)
-            tell("OTEL_EXPORTER_OTLP_COMPRESSION=%r is none of %s: not compressing", compression, allowed)
+            tell("%s=%r is none of %s: not compressing", _variable(named, "COMPRESSION"), compression, allowed)
             compression = "none"
         return cls(
             url=url,
             headers=sent,
-            timeout=_seconds(get("TIMEOUT")),
+            timeout=_seconds(get("TIMEOUT"), _variable(named, "TIMEOUT")),
             compression=compression,
             certificate=get("CERTIFICATE"),
             client_certificate=get("CLIENT_CERTIFICATE"),
             client_key=get("CLIENT_KEY"),
             insecure=(get("INSECURE") or "").lower() == "true",
             provider=environ.get(_PROVIDER.format(f"{signal.upper()}_")) or environ.get(_PROVIDER.format(""), ""),
+            named=tuple(named.items()),
         )
+
+    def variable(self, piece: str) -> str:
+        """What says a piece, ``ENDPOINT`` say: the signal's own variable, or what the program gave, else the general one."""
+        return _variable(dict(self.named), piece)
 
     @property
     def shown(self) -> str:
@@ -93,7 +104,7 @@ class Endpoint(NamedTuple):
     def wrong(self, *, grpc: bool = False) -> str:
         """Why nothing can be sent there, and the cure, in a line; nothing where something can."""
         why = address(self.url, grpc=grpc).wrong
-        return why and f"{self.shown} is no URL to send to: {why}. Correct OTEL_EXPORTER_OTLP_ENDPOINT."
+        return why and f"{self.shown} is no URL to send to: {why}. Correct {self.variable('ENDPOINT')}."
 
 
 def protocol(environ: Mapping[str, str], signal: Signal) -> str:
@@ -104,7 +115,8 @@ def protocol(environ: Mapping[str, str], signal: Signal) -> str:
     own = environ.get(f"OTEL_EXPORTER_OTLP_{signal.upper()}_PROTOCOL", "").strip()
     found = own or environ.get("OTEL_EXPORTER_OTLP_PROTOCOL", "").strip() or "http/protobuf"
     if found not in ("grpc", "http/protobuf"):
-        tell("OTEL_EXPORTER_OTLP_PROTOCOL=%r is not grpc or http/protobuf: using http/protobuf", found)
+        name = f"OTEL_EXPORTER_OTLP_{signal.upper()}_PROTOCOL" if own else "OTEL_EXPORTER_OTLP_PROTOCOL"
+        tell("%s=%r is not grpc or http/protobuf: using http/protobuf", name, found)
         return "http/protobuf"
     return found
 
@@ -118,12 +130,16 @@ def temporality(environ: Mapping[str, str]) -> Temporality:
     return "delta" if wanted in _TEMPORALITIES[1:] else "cumulative"
 
 
-def _seconds(text: str | None) -> float:
+def _variable(named: Mapping[str, str], piece: str) -> str:
+    return named.get(piece) or f"OTEL_EXPORTER_OTLP_{piece}"
+
+
+def _seconds(text: str | None, name: str) -> float:
     try:
         seconds = float(text) if text else 10.0
     except ValueError:
         seconds = -1.0
     if not seconds > 0:
-        tell("OTEL_EXPORTER_OTLP_TIMEOUT=%r is not a number of seconds: using 10", text)
+        tell("%s=%r is not a number of seconds: using 10", name, text)
         return 10.0
     return seconds

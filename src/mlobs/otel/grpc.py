@@ -77,7 +77,8 @@ class Grpc:
         except self._grpc.RpcError as error:
             return self._refused(error)
         except Exception as error:  # noqa: BLE001 - whatever it is, it may not reach the host
-            said = f"{self.endpoint.shown} cannot be called ({type(error).__name__}). Check OTEL_EXPORTER_OTLP_HEADERS."
+            cure = f"Check {self.endpoint.variable('HEADERS')}."
+            said = f"{self.endpoint.shown} cannot be called ({type(error).__name__}). {cure}"
             return Answer(delivered=False, retryable=True, problem=said)
 
     def _channel(self) -> Any:  # noqa: ANN401 - grpc has no types
@@ -104,9 +105,11 @@ class Grpc:
         elif code == "RESOURCE_EXHAUSTED":
             cure = "It has had too much, or the request is too large for it: raise its limits."
         elif code in _CREDENTIALS:
-            cure = "Set OTEL_EXPORTER_OTLP_HEADERS."
+            cure = f"Set {self.endpoint.variable('HEADERS')}."
         elif code == "UNAVAILABLE":
-            cure = "Start an OTLP/gRPC receiver there, port 4317 by custom, or set OTEL_EXPORTER_OTLP_ENDPOINT."
+            cure = (
+                f"Start an OTLP/gRPC receiver there, port 4317 by custom, or set {self.endpoint.variable('ENDPOINT')}."
+            )
         return Answer(
             delivered=False,
             retryable=code in _RETRYABLE and not large,

@@ -113,20 +113,20 @@ class Http:
             return f"{self.endpoint.shown} cannot be reached through the proxy {through} ({reason}). {CURE}."
         return (
             f"{self.endpoint.shown} cannot be reached ({reason}). Start an OTLP/HTTP receiver there, or set "
-            "OTEL_EXPORTER_OTLP_ENDPOINT, or turn the export off with OTEL_METRICS_EXPORTER=none and "
+            f"{self.endpoint.variable('ENDPOINT')}, or turn the export off with OTEL_METRICS_EXPORTER=none and "
             "OTEL_TRACES_EXPORTER=none."
         )
 
     def _refused(self, error: urllib.error.HTTPError) -> Answer:
-        cure = "Check what listens there."
+        said, cure = self.endpoint.variable, "Check what listens there."
         if error.code in _UNAUTHORISED:
-            cure = "Set OTEL_EXPORTER_OTLP_HEADERS."
+            cure = f"Set {said('HEADERS')}."
         elif error.code == _NOT_FOUND:
-            cure = "Point OTEL_EXPORTER_OTLP_ENDPOINT at an OTLP/HTTP receiver, port 4318 by custom."
+            cure = f"Point {said('ENDPOINT')} at an OTLP/HTTP receiver, port 4318 by custom."
         elif error.code in _MOVED:
-            cure = "Point OTEL_EXPORTER_OTLP_ENDPOINT at where it redirects to."
+            cure = f"Point {said('ENDPOINT')} at where it redirects to."
         elif error.code == _TOO_LARGE:
-            cure = "The request is too large for it: raise its limit, or set OTEL_EXPORTER_OTLP_COMPRESSION=gzip."
+            cure = f"The request is too large for it: raise its limit, or set {said('COMPRESSION')}=gzip."
         return Answer(
             delivered=False,
             retryable=error.code in _RETRYABLE,

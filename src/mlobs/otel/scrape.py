@@ -1,7 +1,7 @@
 """The same counts for a Prometheus that scrapes: a collector for `prometheus_client`, without a second bookkeeping.
 
 Names follow OpenTelemetry's translation: dots become underscores, the unit is appended, counters end in ``_total``,
-gauges of unit 1 that are ratios keep their ``_ratio``. Needs ``mlobs[prometheus]``.
+gauges of unit 1 that are ratios keep their ``_ratio``. Needs the extra ``prometheus``.
 """
 
 from __future__ import annotations
@@ -130,7 +130,7 @@ class ScrapeExporter:
         try:
             from prometheus_client import CollectorRegistry, start_http_server
         except ImportError as error:
-            message = "OTEL_METRICS_EXPORTER=prometheus needs prometheus_client. Try: pip install 'mlobs[prometheus]'"
+            message = "OTEL_METRICS_EXPORTER=prometheus needs prometheus_client. Try: pip install prometheus-client"
             raise MissingDependencyError(message) from error
         registry = CollectorRegistry()
         registry.register(Collector(collect, resource))

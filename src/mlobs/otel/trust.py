@@ -16,6 +16,7 @@ class Files:
     """The three files of an endpoint. Each method raises OSError, with variable and file, where one cannot be used."""
 
     def __init__(self, endpoint: Endpoint) -> None:
+        self._variable = endpoint.variable
         self._named = {
             "CERTIFICATE": endpoint.certificate,
             "CLIENT_CERTIFICATE": endpoint.client_certificate,
@@ -34,7 +35,7 @@ class Files:
         try:
             return Path(path).read_bytes()
         except OSError as error:
-            raise OSError(f"OTEL_EXPORTER_OTLP_{name}: {path} cannot be read: {error.strerror}") from None
+            raise OSError(f"{self._variable(name)}: {path} cannot be read: {error.strerror}") from None
 
     def context(self) -> ssl.SSLContext:
         """What all of them say together."""
@@ -44,12 +45,12 @@ class Files:
         try:
             context = ssl.create_default_context(cafile=authority)
         except ssl.SSLError:
-            raise OSError(f"OTEL_EXPORTER_OTLP_CERTIFICATE: {authority} has no certificate in it") from None
+            raise OSError(f"{self._variable('CERTIFICATE')}: {authority} has no certificate in it") from None
         if ours:
             try:
                 context.load_cert_chain(ours, key)
             except ssl.SSLError:
-                said = f"OTEL_EXPORTER_OTLP_CLIENT_CERTIFICATE: {ours} and {key or 'the key in it'} are no pair"
+                said = f"{self._variable('CLIENT_CERTIFICATE')}: {ours} and {key or 'the key in it'} are no pair"
                 raise OSError(said) from None
         return context
 

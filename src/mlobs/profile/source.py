@@ -187,5 +187,5 @@ def _need(module: str) -> Any:  # noqa: ANN401 - a module
     except ImportError as error:
         package = module.partition(".")[0]
         raise MissingDependencyError(
-            f"mlobs profile reads this file with {package}, which is not installed. Try: pip install 'mlobs[profile]'"
+            f"mlobs profile reads this file with {package}, which is not installed. Try: pip install pandas pyarrow"
         ) from error

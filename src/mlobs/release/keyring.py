@@ -57,7 +57,7 @@ def _cipher() -> type[AESGCM]:
     except ImportError as error:
         raise MissingDependencyError(
             "tickets are sealed with the package cryptography, which cannot be loaded "
-            f"({error}). Try: pip install 'mlobs[tickets]'"
+            f"({error}). Try: pip install cryptography"
         ) from error
     return AESGCM
 

@@ -122,7 +122,7 @@ class RedisStore:
         except ImportError as error:
             raise MissingDependencyError(
                 f"a join store on Redis needs the package redis, which cannot be loaded ({error}). "
-                "Try: pip install 'mlobs[redis]'"
+                "Try: pip install redis"
             ) from error
         try:
             self._client: Any = redis.Redis.from_url(
