@@ -588,6 +588,7 @@ def test_a_ticket_key_that_is_none(doctor: Doctor, sink: Sink) -> None:
         ("OTEL_PROPAGATORS", "tracecontext,foo", "fail", "no propagator foo"),
         ("OTEL_EXPORTER_PROMETHEUS_PORT", "abc", "warn", "is not a number of a port"),
         ("OTEL_TRACES_SAMPLER", "foo", "warn", "is no sampler"),
+        ("OTEL_CONFIG_FILE", "otel.yaml", "warn", "is not read by mlobs"),
         ("OTEL_METRICS_EXPORTER", "otlp,console", "warn", "names several"),
     ],
 )

@@ -142,12 +142,8 @@ def test_an_exporter_says_whether_it_takes_deltas(sink: Sink, preferred: str, en
         mlobs.flush(timeout=20)
     os._exit(0)
     """
-    environment: dict[str, Any] = {"OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE": environ}
-    done = run(
-        THREADS + "sys.stdout.reconfigure(line_buffering=True)\n" + textwrap.dedent(script),
-        sink,
-        **environment,
-    )
+    script = THREADS + "sys.stdout.reconfigure(line_buffering=True)\n" + textwrap.dedent(script)
+    done = run(script, sink, OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE=environ)
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout == ("DELTA 2\nDELTA 2\n" if deltas else "CUMULATIVE 2\nCUMULATIVE 4\n")
 

@@ -11,6 +11,7 @@ import urllib.request
 
 import numpy as np
 import pytest
+from prometheus_client import REGISTRY, generate_latest, start_http_server
 from prometheus_client.parser import text_string_to_metric_families
 
 import mlobs
@@ -117,3 +118,39 @@ for _ in range(2):
         command, env={**os.environ, **environ}, capture_output=True, text=True, timeout=60, check=False
     )
     assert (done.stdout.splitlines(), done.stderr) == (["['1.0']", "['2.0']", "['3.0']"], "")
+
+
+def test_the_page_that_the_process_serves_already_has_them_too(telemetry: Telemetry) -> None:
+    """As where OpenTelemetry's exporter has taken the port: on its page, until closed, and without a second `target_info`."""
+    mlobs.observe(model="m")(lambda x: 0.5)([1.0])
+    server, _ = start_http_server(0, "127.0.0.1")
+
+    def told() -> list[str]:
+        with urllib.request.urlopen(f"http://127.0.0.1:{server.server_port}/metrics", timeout=10) as response:
+            return [line.split("{")[0] for line in response.read().decode().splitlines()]
+
+    environ = {"OTEL_EXPORTER_PROMETHEUS_HOST": "127.0.0.1", "OTEL_EXPORTER_PROMETHEUS_PORT": str(server.server_port)}
+    try:
+        exporter = ScrapeExporter(environ, telemetry.collect, {"service.name": "shop"})
+        assert exporter.port == server.server_port
+        assert told().count("mlobs_prediction_rows_total") == 1
+        assert "target_info" not in told()
+        exporter.close()
+        assert "mlobs_prediction_rows_total" not in told()
+    finally:
+        server.shutdown()
+        server.server_close()
+
+
+def test_a_port_of_somebody_elses_is_an_error(telemetry: Telemetry) -> None:
+    """Who listens there is no page of this process, and the program's registry has nothing of mlobs'."""
+    before = generate_latest(REGISTRY).decode().count("mlobs")
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = str(other.getsockname()[1])
+        with pytest.raises(OSError, match="in use"):
+            ScrapeExporter(
+                {"OTEL_EXPORTER_PROMETHEUS_HOST": "127.0.0.1", "OTEL_EXPORTER_PROMETHEUS_PORT": port},
+                telemetry.collect,
+                {},
+            )
+    assert generate_latest(REGISTRY).decode().count("mlobs") == before

@@ -20,11 +20,16 @@ _SAMPLERS: Final = (
 
 
 def unusable(environ: Mapping[str, str], settings: Settings) -> Iterator[Finding]:
-    """What is said of the keys of tickets, the join store, the propagators and the sampler."""
+    """What is said of the keys of tickets, the join store, the propagators, the sampler and the file that takes their place."""
     yield from _keys(settings)
     yield from _store(settings)
     yield from _propagators(environ)
     yield from _sampler(environ)
+    if environ.get("OTEL_CONFIG_FILE", "").strip():
+        said = "OTEL_CONFIG_FILE is not read by mlobs: its metrics go where the other variables say"
+        yield warn(
+            ENVIRONMENT, said, "Set OTEL_EXPORTER_OTLP_ENDPOINT and its like beside it, or call mlobs.configure."
+        )
 
 
 def _keys(settings: Settings) -> Iterator[Finding]:

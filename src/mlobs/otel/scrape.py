@@ -7,11 +7,12 @@ gauges of unit 1 that are ratios keep their ``_ratio``. Needs the extra ``promet
 from __future__ import annotations
 
 import functools
+import http.client
 import itertools
 import math
 import re
 import socket
-from contextlib import suppress
+from contextlib import closing, suppress
 from typing import TYPE_CHECKING, Any, Final
 
 from mlobs.errors import MissingDependencyError
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 
 _NO_LABEL: Final = re.compile(r"[^a-zA-Z0-9_]")
 _PORT: Final = 9464
+_PATIENCE: Final = 2.0  # seconds, until somebody at the same machine answers
 _MOST: Final = 65535
 _UNITS: Final = {"s": "seconds", "By": "bytes", "1": "ratio", "W": "watts", "J": "joules", "Cel": "celsius"}
 
@@ -44,17 +46,21 @@ class Collector:
     Exponential histograms have no place in the text format and are left out; over OTLP they are sent.
     """
 
-    def __init__(self, collect: Callable[[], Collected], resource: Mapping[str, Any]) -> None:
+    def __init__(self, collect: Callable[[], Collected], resource: Mapping[str, Any] | None) -> None:
+        """Without a resource somebody else says who is scraped."""
         self._collect = collect
-        self._target = {str(key): str(value) for key, value in resource.items()}
+        self._target = None if resource is None else {str(key): str(value) for key, value in resource.items()}
+        self.asked = 0
 
     def collect(self) -> Iterator[Any]:
         """One family a metric, as `prometheus_client.registry` asks for them."""
         from prometheus_client.core import Metric
 
-        info = Metric("target", "What is scraped.", "gauge")
-        info.add_sample("target_info", _labels(self._target.items()), 1)
-        yield info
+        self.asked += 1
+        if self._target is not None:
+            info = Metric("target", "What is scraped.", "gauge")
+            info.add_sample("target_info", _labels(self._target.items()), 1)
+            yield info
         families: dict[str, Any] = {}
         for points in self._collect().points:
             name = metric_name(points.instrument)
@@ -118,7 +124,8 @@ def label_name(key: str) -> str:
 class ScrapeExporter:
     """Serves ``/metrics`` where OTEL_METRICS_EXPORTER=prometheus asks for it; there is nothing to push.
 
-    OTEL_EXPORTER_PROMETHEUS_HOST and _PORT say where, ``localhost`` and 9464 by default.
+    OTEL_EXPORTER_PROMETHEUS_HOST and _PORT say where, ``localhost`` and 9464 by default. Where this very process serves there
+    already, as OpenTelemetry's exporter does under its agent, what is served has mlobs' metrics, too.
     """
 
     deltas: Final = None  # whoever scrapes gets all of it
@@ -135,8 +142,16 @@ class ScrapeExporter:
         registry = CollectorRegistry()
         registry.register(Collector(collect, resource))
         host = environ.get("OTEL_EXPORTER_PROMETHEUS_HOST", "").strip() or "localhost"
-        self._server, self._thread = start_http_server(port(environ), host, registry=registry)
-        self.port: int = self._server.server_port
+        self.port: int = port(environ)
+        self._server: Any = None
+        self._guest = Collector(collect, None)
+        try:
+            self._server, _ = start_http_server(self.port, host, registry=registry)
+        except OSError:
+            if not _served(self._guest, host, self.port):
+                raise
+        else:
+            self.port = self._server.server_port
 
     def export(self, collected: Collected, timeout: float) -> Answer:
         """Nothing to do: whoever scrapes, collects."""
@@ -146,10 +161,30 @@ class ScrapeExporter:
     def close(self, *, over: bool = True) -> None:
         """Stop serving: at once, for somebody may be about to take the port again."""
         del over
+        if self._server is None:
+            from prometheus_client import REGISTRY
+
+            REGISTRY.unregister(self._guest)
+            return
         with suppress(OSError):  # not every system's
             self._server.socket.shutdown(socket.SHUT_RDWR)  # its thread would look up in half a second
         self._server.shutdown()
         self._server.server_close()
+
+
+def _served(collector: Collector, host: str, port: int) -> bool:
+    """Whether a port that is taken is of this process' own registry, which has the collector from now on if so."""
+    from prometheus_client import REGISTRY
+
+    REGISTRY.register(collector)
+    connection = http.client.HTTPConnection(host, port, timeout=_PATIENCE)
+    with suppress(Exception), closing(connection):  # whatever listens there
+        connection.request("GET", "/metrics")
+        connection.getresponse().read()
+    if collector.asked:
+        return True
+    REGISTRY.unregister(collector)
+    return False
 
 
 def port(environ: Mapping[str, str]) -> int:
