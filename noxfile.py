@@ -53,7 +53,7 @@ THEN = [
     "tf-keras<2.19",
 ]
 CONNECT = ["googleapis-common-protos", "grpcio-status", "zstandard"]  # what Spark Connect's clients need beside pyspark
-FUZZ = {"MLOBS_EXAMPLES": "1000"}  # of hostile input a run, a quarter of what `make test` tries
+FUZZ = {"MLOBS_EXAMPLES": "1000"}  # of hostile input, and of the calls of the soak, a quarter of what `make test` tries
 
 nox.options.sessions = [  # the longest first: .ci/matrix runs two at a time
     *("backends", "newest", "lowest"),
