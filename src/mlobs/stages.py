@@ -6,6 +6,7 @@ import functools
 import inspect
 import time
 from contextvars import ContextVar, Token
+from types import FunctionType
 from typing import TYPE_CHECKING, Any, Final, TypeVar, cast
 
 from mlobs.api import runtime
@@ -47,14 +48,19 @@ class stage:  # noqa: N801 - a verb: with mlobs.stage("preprocess"): …
     has a span of its own. It never raises; a ``model`` that nothing observes yet is taken for none.
 
     A coroutine function takes until it is done. So does a generator, from its first item to its end, its consumer's
-    time between two items included; its span is nobody's parent. Decorating what is no function raises
-    ConfigurationError.
+    time between two items included; its span is nobody's parent. Decorating what is no function, or without a name,
+    raises ConfigurationError.
 
     name
         what the part is called: queue, preprocess, inference, postprocess, or a name of your own. At most 50 a model.
     """
 
     def __init__(self, name: str, *, model: str | None = None, version: str | None = None) -> None:
+        # `@mlobs.stage` on a function, whose calls would be taken for decorating
+        if issubclass(type(name), FunctionType):
+            raise ConfigurationError(
+                "mlobs.stage is given the name of the part first. Try: @mlobs.stage('preprocess')."
+            )
         self._name = _text(name) or ""
         self._model = _text(model)
         self._version = _text(version)

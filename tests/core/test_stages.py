@@ -232,6 +232,16 @@ def test_an_error_passes_through_and_its_span_says_so(telemetry: Telemetry) -> N
 # ── as a decorator ──────────────────────────────────────────────────────────────────────────────────────────────────
 
 
+def test_a_decorator_without_a_name_is_told_where_it_stands() -> None:
+    """Not by the first call of the function, which would be taken for the one that decorates."""
+    wrong: Any = mlobs.stage
+    with pytest.raises(mlobs.ConfigurationError, match=r"Try: @mlobs\.stage\('preprocess'\)"):
+
+        @wrong
+        def preprocess(x: Any) -> Any:
+            return x
+
+
 def test_a_decorated_function_is_of_its_kind_and_looks_as_it_did() -> None:
     """Name, signature, documentation, whether it is a coroutine's or a generator's; methods of every kind."""
 
