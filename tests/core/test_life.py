@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -16,6 +17,7 @@ from typing import Any
 import pytest
 from tests.cli.test_doctor import tls_server
 from tests.core.test_processes import PREAMBLE, run
+from tests.release.redis_server import Server
 from tests.sink import Sink
 
 THREADS = """
@@ -457,6 +459,36 @@ def test_configuring_in_several_threads_at_once(sink: Sink) -> None:
     done = run(THREADS + textwrap.dedent(script), sink, OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE="delta")
     assert (done.returncode, done.stdout, done.stderr) == (0, "['mlobs-export', 'mlobs-folder']\n", "")
     assert sink.calls(delta=True) == 305
+
+
+@pytest.mark.skipif(shutil.which("redis-server") is None, reason="redis-server is not installed")
+def test_no_export_waits_for_a_join_store_that_hangs(sink: Sink, tmp_path: Path) -> None:
+    """Neither a flush nor SIGTERM: what was counted is sent, and what waits for the store waits on."""
+    server = Server(tmp_path)
+    server.start()
+    assert server.process is not None
+    script = f"""
+    from mlobs.api import runtime
+    mlobs.configure(join_store={server.url!r}, spans="never")
+    work(1)
+    mlobs.remember("before")
+    runtime.outcomes.settle()
+    os.kill({server.process.pid}, signal.SIGSTOP)
+    mlobs.remember("after")
+    while not runtime.outcomes.joins().fails:
+        time.sleep(0.01)
+    work(2)
+    print(mlobs.flush(timeout=1), flush=True)
+    work(4)
+    os.kill(os.getpid(), signal.SIGTERM)
+    """
+    try:
+        done = run(script, sink)
+    finally:
+        os.kill(server.process.pid, signal.SIGCONT)
+        server.stop()
+    assert (done.returncode, done.stdout) == (-signal.SIGTERM, "True\n"), done.stderr
+    assert sink.calls() == 7
 
 
 DELTAS = """

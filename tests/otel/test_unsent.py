@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import textwrap
 from collections import Counter
 
 import pytest
@@ -57,6 +58,21 @@ def test_they_outlive_a_shutdown() -> None:
     with running() as sink:
         assert run(again + TOLD, GOOD=sink.url) == ["False", "True {}"]
     assert len(sink.spans) == 5
+
+
+def test_the_newest_are_kept() -> None:
+    """Where a receiver is away for long the oldest make room, and are counted."""
+    more = """
+    later = mlobs.observe(model="later")(lambda x: 0.5)
+    for _ in range(2048):
+        later([1.0])
+    print(mlobs.flush(timeout=0.2))
+    mlobs.configure(endpoint=os.environ["GOOD"])
+    """
+    with running() as sink:
+        told = run(textwrap.dedent(more) + TOLD, GOOD=sink.url)
+    assert told == ["False", "False", "True {'span_queue_full': 5}"]
+    assert Counter(span.name for span in sink.spans) == {"<lambda> later": 2048}
 
 
 def test_settings_that_send_no_spans_count_them() -> None:

@@ -155,15 +155,21 @@ def test_what_is_no_delta_keeps_its_start() -> None:
         assert request["mlobs.prediction.duration"].histogram.data_points[0].start_time_unix_nano == 2_000
 
 
-def test_no_delta_ends_before_it_begins() -> None:
-    """Where the clock was set back, time stands still until it has caught up."""
+def test_every_delta_is_later_than_the_last() -> None:
+    """Where the clock was set back, too, by a nanosecond until it has caught up: the Collector adds up no other."""
     deltas = Deltas()
     deltas.arrived(collected(1, time=9_000))
     fresh = deltas.since(collected(2, time=5_000))
-    assert fresh.time_unix_nano == 9_000
-    deltas.arrived(collected(2, time=5_000))
-    later = deltas.since(collected(3, time=10_000))
-    assert (later.start_unix_nano, later.time_unix_nano) == (9_000, 10_000)
+    assert (fresh.start_unix_nano, fresh.time_unix_nano) == (9_000, 9_001)
+    again = deltas.since(collected(2, time=5_000))  # the first did not arrive
+    assert (again.start_unix_nano, again.time_unix_nano) == (9_000, 9_001)
+    for part in range(6):
+        deltas.arrived(collected(2, time=5_000), part, part + 1)
+    fresh = deltas.since(collected(3, time=5_500))
+    assert (fresh.start_unix_nano, fresh.time_unix_nano) == (9_001, 9_002)
+    deltas.arrived(collected(3, time=5_500))
+    later = deltas.since(collected(4, time=10_000))
+    assert (later.start_unix_nano, later.time_unix_nano) == (9_002, 10_000)
 
 
 def test_deltas_of_an_exponential_histogram_that_was_rescaled() -> None:

@@ -12,6 +12,7 @@ import threading
 import uuid
 from collections import Counter
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -301,6 +302,29 @@ def test_an_answer_that_got_lost_counts_once(server: Server) -> None:
     place.joins.work(NOW)
     assert sorted(actual for _, actual, _ in place.pairs) == [1, 2]
     assert not place.refused
+
+
+def test_a_server_that_hangs_is_given_up_at_the_end(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a thread still waits for counts once, as refused, whatever the server answers later; nothing is raised there."""
+    monkeypatch.setattr("mlobs.release.joins._PATIENCE", 0.05)
+    assert server.process is not None
+    place = Place(server.url)
+    place.joins.remember("before", made())
+    place.joins.work(NOW)
+    place.joins.remember("id", made())
+    place.joins.truth("id", 1, NOW)
+    place.joins.truth("before", 1, NOW)
+    os.kill(server.process.pid, signal.SIGSTOP)
+    with ThreadPoolExecutor() as pool:
+        try:
+            waits = pool.submit(place.joins.work, NOW)
+            while not place.joins._predictions:
+                pass
+            place.joins.close(NOW)
+        finally:
+            os.kill(server.process.pid, signal.SIGCONT)
+        assert waits.exception() is None
+    assert (place.pairs, place.told, place.refused) == ([], [], {"store_failed": 3})
 
 
 def test_a_store_that_cannot_be_is_told_and_counted(tmp_path: Path) -> None:

@@ -303,8 +303,9 @@ class Outcomes:
 
     def settle(self) -> None:
         """Join what waits for the join store."""
-        if self._joins is not None:
-            self._joins.work(self._wall())
+        joins = self._joins
+        if joins is not None:
+            joins.work(self._wall())
 
     def roll(self, now: float) -> None:
         """Let the windows move on; ``now`` is of the state's clock."""
@@ -316,8 +317,10 @@ class Outcomes:
         self._lock.do(move_on)
 
     def collect(self) -> Iterator[Points]:
-        """Everything that is known of outcomes."""
-        self.settle()
+        """Everything that is known of outcomes, and of those that wait for the join store unless that fails: an export does not wait for it."""
+        joins = self._joins
+        if joins is not None and not joins.fails:
+            joins.work(self._wall())
         yield from self._lock.do(self._points) or []
 
     def _points(self) -> list[Points]:

@@ -31,19 +31,25 @@ class Deltas:
         self._until: dict[_Key, int] = {}  # the time of the last export with these points that arrived
         self._since: int | None = None  # that of the last one that arrived whole
         self._latest = 0
+        self._shown = 0  # the time of the export that is under way
         # new settings may come while an export by the old ones waits for its answer
         self.turn = threading.Lock()
 
     def since(self, collected: Collected) -> Collected:
-        """What is new in ``collected``. Where the clock was set back time stands still."""
+        """What is new in ``collected``.
+
+        Where the clock was set back time all but stands still: each export is a nanosecond later than the last that arrived,
+        for who adds deltas up (the Collector's delta_to_cumulative) passes over those that are not.
+        """
+        self._shown = max(collected.time_unix_nano, self._latest + 1)
         points = [self._delta(points) for points in collected.points]
         start = collected.start_unix_nano if self._since is None else self._since
         starts = [self._start(points, start, collected.start_unix_nano) for points in collected.points]
-        return Collected(start, max(collected.time_unix_nano, self._latest), points, starts)
+        return Collected(start, self._shown, points, starts)
 
     def arrived(self, collected: Collected, first: int = 0, end: int | None = None) -> None:
         """The points from ``first`` to ``end`` of ``collected``, which is cumulative, have been delivered, after all before."""
-        self._latest = max(collected.time_unix_nano, self._latest)
+        self._latest = max(collected.time_unix_nano, self._latest, self._shown)
         for points in collected.points[first:end]:
             key = (points.instrument.name, points.attributes.items())
             self._until[key] = self._latest

@@ -102,15 +102,16 @@ class Spans:
         queue, dropped = self._queue, self._dropped
 
         class Enqueue(SpanProcessor):
-            """Puts a finished span in the queue."""
+            """Puts a finished span in the queue; where there is no room the oldest goes."""
 
             def on_end(self, span: ReadableSpan) -> None:
                 if not span.context.trace_flags.sampled:
                     return
-                if len(queue) >= _QUEUE:
-                    dropped("span_queue_full", 1, "")
-                else:
-                    queue.append(span)
+                while len(queue) >= _QUEUE:
+                    with suppress(IndexError):  # an export has just taken what waited
+                        queue.popleft()
+                        dropped("span_queue_full", 1, "")
+                queue.append(span)
 
         provider = TracerProvider(resource=self._resource(), id_generator=Ids(), shutdown_on_exit=False)
         provider.add_span_processor(Enqueue())

@@ -78,16 +78,24 @@ class Joins:
 
     def renew(self) -> None:
         """Begin with an empty queue: in a forked child, whose parent keeps its own. A store is opened anew."""
-        self._queue: deque[Waiting] = deque()
-        self._predictions: list[Remembered] = []  # drawn from the queue, and not acknowledged by the store
-        self._truths: list[Told] = []
-        self._pairs: deque[tuple[bytes, bytes, float]] = deque()  # acknowledged, and not handed out
+        self._empty()
         self._lock = threading.Lock()
         self._worker = 0
         self._swept = -math.inf
         self._since = 0
         self._failed = False
         self._handing = False
+
+    def _empty(self) -> None:
+        self._queue: deque[Waiting] = deque()
+        self._predictions: list[Remembered] = []  # drawn from the queue, and not acknowledged by the store
+        self._truths: list[Told] = []
+        self._pairs: deque[tuple[bytes, bytes, float]] = deque()  # acknowledged, and not handed out
+
+    @property
+    def fails(self) -> bool:
+        """Whether the store did not take what was brought last: who is in a hurry does not try."""
+        return self._failed
 
     def __len__(self) -> int:
         """How many entries wait for the store."""
@@ -126,8 +134,8 @@ class Joins:
         Two threads do not work at once: the second waits two seconds at most. Raises nothing that a
         store raises; what `joined` raises passes through, and that pair is gone.
         """
-        me = threading.get_ident()
-        if self._worker == me or not self._lock.acquire(timeout=_PATIENCE):  # a signal handler amid this very work
+        me, lock = threading.get_ident(), self._lock
+        if self._worker == me or not lock.acquire(timeout=_PATIENCE):  # a signal handler amid this very work
             return
         self._worker = me
         self._handing = False
@@ -148,14 +156,17 @@ class Joins:
             )  # fmt: skip
         finally:
             self._worker = 0
-            self._lock.release()
+            lock.release()
 
     def close(self, now: float) -> None:
-        """The last work of a process; what the store does not take now is refused as store_failed."""
+        """The last work of a process; what the store does not take now is refused as store_failed.
+
+        Another thread may be waiting for the store still: what that is answered counts no more.
+        """
         self.work(now)
         left = len(self)
         if left:
-            self.renew()
+            self._empty()
             self._refused("store_failed", left)
 
     def _refuse(self, reason: str) -> bool:
@@ -224,16 +235,22 @@ class Joins:
             self._hand_out(*self._pairs.popleft())
 
     def _put(self, session: Session, now: float) -> list[str]:
-        found = session.put(self._predictions, now)
-        rows, self._predictions = self._predictions, []
+        rows = self._predictions
+        found = session.put(rows, now)
+        if self._predictions is not rows:  # they were given up meanwhile
+            return []
+        self._predictions = []
         self._pairs.extend(
             (row.body, met.truth, met.time) for row, met in zip(rows, found, strict=True) if isinstance(met, Met)
         )
         return [met for met in found if isinstance(met, str)]
 
     def _take(self, session: Session, now: float) -> list[str]:
-        found = session.take(self._truths, now)
-        rows, self._truths = self._truths, []
+        rows = self._truths
+        found = session.take(rows, now)
+        if self._truths is not rows:
+            return []
+        self._truths = []
         self._pairs.extend(
             (body, told.truth, told.time) for told, body in zip(rows, found, strict=True) if isinstance(body, bytes)
         )
