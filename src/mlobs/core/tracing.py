@@ -114,7 +114,18 @@ class Tracing:
         return end
 
     def end(self, monitor: Monitor, record: Record, violations: int | None) -> Span | None:
-        """Finish the span of a folded record, or make one after the fact."""
+        """Finish the span of a folded record, or make one after the fact.
+
+        Whoever folds may do so under a span of a request that this is no part of, or where nothing is to be traced, as on the
+        thread that exports.
+        """
+        token = otel_context.attach(otel_context.Context())
+        try:
+            return self._end(monitor, record, violations)
+        finally:
+            otel_context.detach(token)
+
+    def _end(self, monitor: Monitor, record: Record, violations: int | None) -> Span | None:
         extra = record.extra
         began = _epoch() + extra.began
         ended = began + record.took
