@@ -204,6 +204,16 @@ def test_exemplars_can_be_turned_off(caplog: pytest.LogCaptureFixture) -> None:
     assert "OTEL_METRICS_EXEMPLAR_FILTER='never' is none of trace_based, always_on, always_off" in caplog.text
 
 
+@pytest.mark.parametrize("variable", ["OTEL_SDK_DISABLED=true", "OTEL_TRACES_SAMPLER=always_off"])
+def test_the_environment_is_not_that_of_a_capture(variable: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What turns telemetry off where tests run turns nothing off that they ask for."""
+    monkeypatch.setenv(*variable.split("="))
+    with capture(spans="always") as telemetry:
+        mlobs.observe(model="m")(lambda x: 0.5)([1.0])
+        assert telemetry.total("mlobs.prediction.duration") == 1
+        assert len(telemetry.spans) == 1
+
+
 def test_configure_changes_what_runs(caplog: pytest.LogCaptureFixture) -> None:
     """New settings reach functions decorated earlier; counts go on."""
     from mlobs.api import runtime
