@@ -253,6 +253,20 @@ def test_windows_have_the_names_people_use(seconds: float, name: str) -> None:
     assert window.name(seconds) == name
 
 
+def test_no_name_makes_a_line_of_the_log(caplog: pytest.LogCaptureFixture) -> None:
+    """Nor commands a terminal: what cannot be printed in the name of a model or a feature is written out."""
+    evil = "m\nERROR:root:payment failed\x1b[31m\x00\ud800é"
+    with capture(max_models=1) as telemetry, caplog.at_level(logging.WARNING, "mlobs"):
+        reference = mlobs.Profile.build({evil: [1.0, 2.0], "b": [1.0, 2.0]})
+        mlobs.observe(model=evil, reference=reference)(lambda x: x)({"b": 1.0})
+        mlobs.observe(model=evil, reference=mlobs.Profile.build({"b": [1.0, 3.0]}))(lambda x: x)
+        mlobs.observe(model=evil, version=evil)(lambda x: x)
+        telemetry.collect()
+    said = [record.getMessage() for record in caplog.records if "payment" in record.getMessage()]
+    assert len(said) == 3
+    assert all(line.isprintable() and r"m\nERROR:root:payment failed\x1b[31m\x00\ud800é" in line for line in said)
+
+
 def test_a_second_reference_for_the_same_version_is_told(caplog: pytest.LogCaptureFixture) -> None:
     """Counts are bound to one partition: a retrained model wants a version of its own."""
     with capture(), caplog.at_level(logging.WARNING, "mlobs"):
