@@ -98,12 +98,15 @@ def capture(**settings: Any) -> Iterator[Telemetry]:  # noqa: ANN401 - the field
     from opentelemetry.sdk.trace import TracerProvider
     from opentelemetry.sdk.trace.export import SimpleSpanProcessor
     from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+    from opentelemetry.sdk.trace.sampling import DEFAULT_ON
 
     from mlobs.otel.ids import Ids
 
     exporter = InMemorySpanExporter()
     if "tracer_provider" not in settings:
-        provider = TracerProvider(id_generator=Ids(), shutdown_on_exit=False)
+        # whatever the environment says: where tests run it may turn telemetry off
+        provider = TracerProvider(sampler=DEFAULT_ON, id_generator=Ids(), shutdown_on_exit=False)
+        provider._disabled = False  # noqa: SLF001 - there is no argument for it
         provider.add_span_processor(SimpleSpanProcessor(exporter))
         settings["tracer_provider"] = provider
     clock = Clock()

@@ -182,6 +182,37 @@ def test_the_resource_is_that_of_a_provider_that_is_set_later(sink: Sink, early:
     assert set(told[1:]) == {"theirs"}
 
 
+def test_spans_end_where_tracing_is_not_suppressed(sink: Sink) -> None:
+    """The thread that exports traces nothing of its own; the calls that it folds are the program's, and a processor may ask."""
+    script = """
+    from opentelemetry import context, trace
+    from opentelemetry.sdk.trace import SpanProcessor, TracerProvider
+
+    class Asking(SpanProcessor):
+        def on_start(self, span, parent_context=None):
+            self.ask()
+        def on_end(self, span):
+            self.ask()
+        def ask(self):
+            said.append(context.get_value("suppress_instrumentation"))
+
+    said = []
+    provider = TracerProvider()
+    provider.add_span_processor(Asking())
+    trace.set_tracer_provider(provider)
+    mlobs.configure(fold_interval=3600)  # so that the export does it
+    with trace.get_tracer("request").start_as_current_span("request"):
+        work(2)
+    try:
+        predict(None)
+    except ValueError:
+        pass
+    print(mlobs.flush(timeout=20), len(said), set(said))
+    """
+    done = run(THREADS + textwrap.dedent(script), sink)
+    assert (done.returncode, done.stderr, done.stdout) == (0, "", "True 8 {None}\n")
+
+
 @pytest.mark.parametrize("fails", ["return MetricExportResult.FAILURE", "raise RuntimeError('no room.')"])
 def test_an_exporter_that_fails_is_told_with_a_cure(sink: Sink, fails: str) -> None:
     """In whole sentences: what it said, where to look, and what becomes of the counts."""

@@ -441,6 +441,13 @@ def test_time_and_cost_of_models_stay_below_the_process(sealed: Telemetry) -> No
     assert sealed.total("mlobs.prediction.gpu.time", model_name="a") == 150
     assert sealed.total("mlobs.prediction.cost", hardware="gpu", currency="EUR") == 600
     assert sealed.total("mlobs.prediction.cost", hardware="cpu") == pytest.approx(cpu)
+    mlobs.configure(gpu_price=3600.0, currency="USD", ticket_keys=[KEY])
+    predict([1.0])
+    costs = {
+        currency: sealed.total("mlobs.prediction.cost", hardware="gpu", currency=currency)
+        for currency in ("EUR", "USD")
+    }
+    assert costs == {"EUR": 600, "USD": 0.5}  # what was paid in one currency stays paid in it
 
 
 @pytest.mark.parametrize("seconds", [1e308, "3", True, math.nan, -1.0])

@@ -212,6 +212,16 @@ def test_exemplars_can_be_turned_off(caplog: pytest.LogCaptureFixture) -> None:
     assert "OTEL_METRICS_EXEMPLAR_FILTER='never' is none of trace_based, always_on, always_off" in caplog.text
 
 
+@pytest.mark.parametrize("variable", ["OTEL_SDK_DISABLED=true", "OTEL_TRACES_SAMPLER=always_off"])
+def test_the_environment_is_not_that_of_a_capture(variable: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What turns telemetry off where tests run turns nothing off that they ask for."""
+    monkeypatch.setenv(*variable.split("="))
+    with capture(spans="always") as telemetry:
+        mlobs.observe(model="m")(lambda x: 0.5)([1.0])
+        assert telemetry.total("mlobs.prediction.duration") == 1
+        assert len(telemetry.spans) == 1
+
+
 def test_configure_changes_what_runs(caplog: pytest.LogCaptureFixture) -> None:
     """New settings reach functions decorated earlier; counts go on."""
     from mlobs.api import runtime
@@ -249,6 +259,20 @@ def test_one_line_a_trouble(caplog: pytest.LogCaptureFixture) -> None:
 def test_windows_have_the_names_people_use(seconds: float, name: str) -> None:
     """An hour is 1h."""
     assert window.name(seconds) == name
+
+
+def test_no_name_makes_a_line_of_the_log(caplog: pytest.LogCaptureFixture) -> None:
+    """Nor commands a terminal: what cannot be printed in the name of a model or a feature is written out."""
+    evil = "m\nERROR:root:payment failed\x1b[31m\x00\ud800é"
+    with capture(max_models=1) as telemetry, caplog.at_level(logging.WARNING, "mlobs"):
+        reference = mlobs.Profile.build({evil: [1.0, 2.0], "b": [1.0, 2.0]})
+        mlobs.observe(model=evil, reference=reference)(lambda x: x)({"b": 1.0})
+        mlobs.observe(model=evil, reference=mlobs.Profile.build({"b": [1.0, 3.0]}))(lambda x: x)
+        mlobs.observe(model=evil, version=evil)(lambda x: x)
+        telemetry.collect()
+    said = [record.getMessage() for record in caplog.records if "payment" in record.getMessage()]
+    assert len(said) == 3
+    assert all(line.isprintable() and r"m\nERROR:root:payment failed\x1b[31m\x00\ud800é" in line for line in said)
 
 
 def test_a_second_reference_for_the_same_version_is_told(caplog: pytest.LogCaptureFixture) -> None:

@@ -1,4 +1,4 @@
-"""When a span ends, which is said by another clock than when it began, and later."""
+"""When a span ends, which is said by another clock than when it began, and later; and under whom it is made so late."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ from collections.abc import Callable
 from contextlib import suppress
 
 import pytest
+from opentelemetry import trace
+from opentelemetry.sdk.trace import TracerProvider
 
 import mlobs
 from mlobs.testing import capture
@@ -59,3 +61,15 @@ def test_a_thread_that_waits_between_two_clocks_reads_them_again(monkeypatch: py
     assert span.start_time is not None
     assert span.end_time is not None
     assert before - 50_000_000 <= span.start_time <= span.end_time <= after + 50_000_000
+
+
+def test_a_span_after_the_fact_is_nobodys_child() -> None:
+    """Whoever folds, in the middle of a request say, has nothing to do with the calls that are folded."""
+    tracer = TracerProvider(shutdown_on_exit=False).get_tracer("request")
+    with capture(slow=0.001, span_ratio=0.0) as telemetry:
+        mlobs.observe(model="m")(predict)(0.002)
+        with tracer.start_as_current_span("another request") as request:
+            mlobs.drift()
+            assert trace.get_current_span() is request
+        [span] = telemetry.spans
+    assert span.parent is None

@@ -6,11 +6,12 @@ import asyncio
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import nullcontext
 from typing import Any
 
 import numpy as np
 import pytest
-from opentelemetry import trace
+from opentelemetry import context, trace
 from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
@@ -392,3 +393,29 @@ def test_own_spans_are_bounded_a_second(telemetry: Telemetry) -> None:
     for _ in range(200):
         predict(ROW)
     assert len(telemetry.spans) - before == 2
+
+
+@pytest.mark.parametrize(
+    "settings", [{"spans": "always"}, {"slow": 1e-9, "span_ratio": 0.0}, {}], ids=["live", "after the fact", "under"]
+)
+def test_a_block_that_suppresses_instrumentation_has_no_spans(settings: dict[str, Any], tracer: trace.Tracer) -> None:
+    """Its calls count; what follows it is traced again."""
+
+    def calls() -> None:
+        with mlobs.stage("preprocess"):
+            predict(ROW)
+        with pytest.raises(TypeError):
+            predict()
+
+    with capture(**settings) as telemetry:
+        predict = mlobs.observe(model="m")(lambda x: 0.5)
+        under: Any = nullcontext if settings else lambda: tracer.start_as_current_span("request")
+        with under():
+            token = context.attach(context.set_value("suppress_instrumentation", value=True))
+            calls()
+            context.detach(token)
+        assert telemetry.spans == []
+        assert telemetry.total("mlobs.prediction.duration") == 2
+        with under():
+            calls()
+        assert len(telemetry.spans) == (2 if settings else 3)

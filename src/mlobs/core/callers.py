@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from opentelemetry import context as otel_context
 from opentelemetry import trace
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from mlobs.core.reports import Reports
 
 
+SUPPRESS: Final = "suppress_instrumentation"
 Ids = tuple[int, int, int]  # of a span: its trace's, its own, its flags
 
 
@@ -151,10 +152,16 @@ class Crowd(NonRecordingSpan):
                 caller.link(context)
 
 
+def suppressed() -> bool:
+    """Whether a block asks for no spans, as OpenTelemetry's `suppress_instrumentation` has all instrumentation asked."""
+    return bool(otel_context.get_value(SUPPRESS))
+
+
 def alone() -> bool:
-    """Whether what runs here is under nobody's span."""
+    """Whether what runs here is under nobody's span, and may have one all the same."""
     current = trace.get_current_span()
-    return current is trace.INVALID_SPAN or (type(current) is Crowd and not current.contexts)
+    nobody = current is trace.INVALID_SPAN or (type(current) is Crowd and not current.contexts)
+    return nobody and not suppressed()
 
 
 def told() -> bool:

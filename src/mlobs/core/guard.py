@@ -71,6 +71,13 @@ def name_of(cls: type) -> str:
     return type.__dict__["__name__"].__get__(cls)  # type: ignore[no-any-return]
 
 
+def _shown(text: str) -> str:
+    """A text without what ends a line, and what commands a terminal."""
+    if text.isprintable():
+        return text
+    return "".join(one if one.isprintable() else one.encode("unicode_escape").decode() for one in text)
+
+
 def passes(error: BaseException) -> bool:
     """Whether an error met while data is read is not for us to keep: Ctrl-C, or a time limit, in a caller's thread."""
     return not isinstance(error, Exception) and not threading.current_thread().name.startswith(OURS)
@@ -114,13 +121,16 @@ class Guard:
             if key not in self._told:
                 stack = "".join(traceback.format_list(traceback.extract_tb(error.__traceback__)))
                 said = f"{kind}: {error}" if place.startswith(_OPEN) else kind
-                self.tell(key, "mlobs failed in %s and went on. Counted in mlobs.sdk.errors.\n"
+                self._say(key, "mlobs failed in %s and went on. Counted in mlobs.sdk.errors.\n"
                           "Traceback (most recent call last):\n%s%s", place, stack, said)  # fmt: skip
         except Exception:  # noqa: BLE001 - it is counted, and that has to do
             pass
 
     def tell(self, key: str, message: str, *values: object) -> None:
-        """Log a warning, once for this key in this process."""
+        """Log a warning of one line, once for this key in this process; names in it may come from anywhere."""
+        self._say(key, message, *(_shown(value) if isinstance(value, str) else value for value in values))
+
+    def _say(self, key: str, message: str, *values: object) -> None:
         with self._lock:
             if key in self._told:
                 return

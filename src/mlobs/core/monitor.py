@@ -350,7 +350,7 @@ class Monitor:
         yield Numbers(names.PREDICTION_ROWS, self.attributes, (self._rows,))
         yield self._batch.collect(names.PREDICTION_BATCH_SIZE, self.attributes)
         yield Numbers(names.PREDICTION_ACTIVE, self.attributes, (self.active(),))
-        yield from self.work.collect(self.attributes, self._settings)
+        yield from self.work.collect(self.attributes)
 
     @property
     def rows(self) -> int:

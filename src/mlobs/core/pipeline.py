@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final
 from opentelemetry import context
 
 from mlobs.core.asked import Asked
+from mlobs.core.callers import SUPPRESS
 from mlobs.core.guard import passes
 from mlobs.core.means import Means
 from mlobs.core.totals import Totals
@@ -100,7 +101,7 @@ class Pipeline:
 
     def send_here(self, timeout: float) -> bool:
         """Export a last time in this thread, where there may be no other any more."""
-        token = context.attach(context.set_value("suppress_instrumentation", True))
+        token = context.attach(context.set_value(SUPPRESS, True))
         try:
             self.means.prepare()
             return self._told(timeout, delivered=self._tick(time.monotonic() + timeout))
@@ -115,7 +116,7 @@ class Pipeline:
         return delivered
 
     def _run(self) -> None:
-        context.attach(context.set_value("suppress_instrumentation", True))  # no spans for our own requests
+        context.attach(context.set_value(SUPPRESS, True))  # no spans for our own requests
         self.means.prepare()
         while not self._over:
             requests = self._wait(self._state.settings.export_interval)

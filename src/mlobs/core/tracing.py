@@ -21,7 +21,7 @@ from opentelemetry.trace import SpanKind, Status, StatusCode
 from mlobs import columns
 from mlobs.core import again
 from mlobs.core.answers import MARGINS
-from mlobs.core.callers import Crowd, recorded
+from mlobs.core.callers import Crowd, recorded, suppressed
 from mlobs.core.inside import INSIDE, Variant
 from mlobs.core.ring import Left, Part
 from mlobs.errors import UnreadableError
@@ -61,7 +61,7 @@ class Tracing:
         crowd = current if type(current) is Crowd else None
         if crowd is not None:
             crowd.queued(monitor.model.reports)
-        if monitor.spanless:
+        if monitor.spanless or suppressed():
             return None, False
         if current is trace.INVALID_SPAN or (crowd is not None and not crowd.contexts):
             wanted = monitor.counts_down and not ordinal % monitor.span_every
@@ -97,7 +97,7 @@ class Tracing:
         ``attach``: it is the current span meanwhile. Whoever ends it says whether he is ``here``, in the same context.
         """
         current = trace.get_current_span()
-        if type(current) is Crowd or not recorded(current):
+        if type(current) is Crowd or not recorded(current) or suppressed():
             return None
         span = self._spans().tracer.start_span(sendable(name), kind=SpanKind.INTERNAL, attributes={names.STAGE: name})
         token = otel_context.attach(trace.set_span_in_context(span)) if attach else None
@@ -114,7 +114,18 @@ class Tracing:
         return end
 
     def end(self, monitor: Monitor, record: Record, violations: int | None) -> Span | None:
-        """Finish the span of a folded record, or make one after the fact."""
+        """Finish the span of a folded record, or make one after the fact.
+
+        Whoever folds may do so under a span of a request that this is no part of, or where nothing is to be traced, as on the
+        thread that exports.
+        """
+        token = otel_context.attach(otel_context.Context())
+        try:
+            return self._end(monitor, record, violations)
+        finally:
+            otel_context.detach(token)
+
+    def _end(self, monitor: Monitor, record: Record, violations: int | None) -> Span | None:
         extra = record.extra
         began = _epoch() + extra.began
         ended = began + record.took

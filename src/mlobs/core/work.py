@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import defaultdict
 from typing import TYPE_CHECKING, Final
 
 from mlobs.otel import names
@@ -53,7 +54,8 @@ class Work:
         self._own = _Share(1.0)  # a thread has one CPU
         self._pool = _Share(math.inf)
         self._gpu = 0.0
-        self._cost = [0.0, 0.0]  # of CPUs, of GPUs
+        # by currency and hardware: settings change, and what was paid stays paid
+        self._cost: defaultdict[tuple[str, str], float] = defaultdict(float)
 
     def fold(
         self,
@@ -67,10 +69,10 @@ class Work:
         cpu = self._own.add(duration, sampled, self._budget) + self._pool.add(duration, pooled, self._budget)
         busy = sum(gpu)
         self._gpu += busy
-        self._cost[0] += cpu / _HOUR * settings.cpu_price
-        self._cost[1] += busy / _HOUR * settings.gpu_price
+        self._cost[settings.currency, "cpu"] += cpu / _HOUR * settings.cpu_price
+        self._cost[settings.currency, "gpu"] += busy / _HOUR * settings.gpu_price
 
-    def collect(self, attributes: Attributes, settings: Settings) -> Iterator[Points]:
+    def collect(self, attributes: Attributes) -> Iterator[Points]:
         """What is known of it."""
         if self._own.known:
             yield Numbers(names.PREDICTION_CPU_TIME, attributes, (self._own.seconds,))
@@ -78,7 +80,7 @@ class Work:
             yield Numbers(names.PREDICTION_POOL_TIME, attributes, (self._pool.seconds,))
         if self._gpu:
             yield Numbers(names.PREDICTION_GPU_TIME, attributes, (self._gpu,))
-        priced = attributes.extended((names.CURRENCY, settings.currency))
-        for cost, hardware in zip(self._cost, ("cpu", "gpu"), strict=True):
+        for (currency, hardware), cost in self._cost.items():
             if cost:
-                yield Numbers(names.PREDICTION_COST, priced.extended((names.HARDWARE, hardware)), (cost,))
+                paid = attributes.extended((names.CURRENCY, currency), (names.HARDWARE, hardware))
+                yield Numbers(names.PREDICTION_COST, paid, (cost,))
