@@ -405,7 +405,7 @@ def test_a_block_that_suppresses_instrumentation_has_no_spans(settings: dict[str
         with mlobs.stage("preprocess"):
             predict(ROW)
         with pytest.raises(TypeError):
-            predict()
+            predict()  # type: ignore[call-arg]
 
     with capture(**settings) as telemetry:
         predict = mlobs.observe(model="m")(lambda x: 0.5)
