@@ -371,6 +371,14 @@ with mlobs.stage("a"):
     assert not (tmp_path / "store").exists()
 
 
+def test_disabled_before_the_first_call(sink: Sink) -> None:
+    """The environment may be filled between decorating and calling, from a file say: it is read at the first call."""
+    said = "os.environ['OTEL_SDK_DISABLED'] = 'true'; work(3); print(threading.active_count(), mlobs.flush())"
+    done = run(said, sink)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "1 True\n", "")
+    assert sink.requests == 0
+
+
 def test_switched_off_on_the_way(sink: Sink) -> None:
     """What was counted before `enabled=False` is sent then, and nothing after it, until it is switched on again."""
     said = """

@@ -332,3 +332,25 @@ def bounds(telemetry: Telemetry) -> tuple[list[float], int]:
     (found,) = telemetry.histograms("mlobs.prediction.duration", model_name="m")
     assert isinstance(found, Histogram)
     return list(found.bounds), sum(found.counts)
+
+
+def test_windows_hold_for_truths_that_came_already() -> None:
+    """A window that there was keeps its truths, a new one begins now."""
+    pytest.importorskip("cryptography")
+    with capture(ticket_keys=["11" * 32]) as telemetry:
+        mlobs.objective(model="m", task="binary")
+        predict = mlobs.observe(model="m")(lambda x: 0.9)
+
+        def come(truth: int) -> None:
+            predict(1.0)
+            assert mlobs.outcome(mlobs.ticket(), actual=truth)
+
+        def accuracy(window: str) -> float | None:
+            found = telemetry.numbers("mlobs.quality.realized.ratio", window=window, measure="accuracy")
+            return next(iter(found.values()), None)
+
+        come(1)
+        runtime.configure(runtime.settings.changed(windows=[3600, 60]))
+        assert (accuracy("1h"), accuracy("1m")) == (1.0, None)
+        come(0)
+        assert (accuracy("1h"), accuracy("1m")) == (0.5, 0.0)

@@ -107,6 +107,10 @@ class Runtime(State):
             if not self._configured:  # what was decorated at import is bound to the environment of then
                 self._settings = from_environment()
             self._apply()
+            if not self.settings.enabled:
+                self.started = False
+                return
+            self.ran = True
             self.pipeline.start()
             self.folder.start()
         except BaseException as error:
@@ -154,6 +158,8 @@ class Runtime(State):
 
     def unsent(self) -> bool:
         """Whether something has been counted that was not delivered yet."""
+        if not (self.ran or self.settings.enabled):  # the call by which that was found out is nobody's
+            return False
         if self.counts_here:  # a signal handler asks amid a fold, which is not for nothing
             return True
         return self.pipeline.collect().counted != self.sent.counted

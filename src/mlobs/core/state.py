@@ -67,6 +67,7 @@ class State(ABC):
         self.turns.renew()
         self.begun = time.time_ns()
         self.forked = forked
+        self.ran = False  # threads were started, so that something may have been sent
         self.held = False  # a task is running whose counts are sent when it has ended well
         self.instance: str | None = None
         self.deltas = Deltas()
