@@ -128,6 +128,27 @@ def test_shapes_that_were_met_are_counted_alike(make: Callable[[Any], Any]) -> N
     assert not isinstance(ring.sample(np.zeros(300).view(Shaped)), Left)
 
 
+@pytest.mark.parametrize(
+    ("value", "rows"),
+    [
+        ([[1.0, 2.0]] * 300, 300),
+        ([{"a": 1.0, "b": 2.0}] * 300, 300),
+        ([(1.0, 2.0)] * 300, 300),
+        (tuple([1.0, 2.0] for _ in range(300)), 300),
+        ({"a": [1.0] * 300, "b": [2.0] * 300}, 300),
+        ({f"k{number}": 1.0 for number in range(300)}, 1),
+        (np.ones((300, 2)), 300),
+        (np.ones((300, 2), np.float32).tolist(), 300),
+        (pd.DataFrame(np.ones((300, 2))), 300),
+    ],
+)
+def test_whatever_is_left_out_has_its_rows(value: Any, rows: int) -> None:
+    """The first of a kind, and all that come after it; also where it has no shape."""
+    ring = Ring(10**6, 2**40, lambda: None)
+    ring.read(0.0)
+    assert [ring.sample(value) for _ in range(3)] == [Left("sampled", rows)] * 3
+
+
 def flood(telemetry: Telemetry, seconds: int, calls: int) -> np.ndarray[Any, Any]:
     """Batches, so many a second; all their rows."""
     predict = mlobs.observe(model="m", reference=REFERENCE)(lambda x: x[:, 0])
