@@ -91,6 +91,8 @@ def test_a_sample_takes_no_side(period: int, part: float) -> None:
         (np.zeros((1, 300)), 1),
         (np.zeros(5_000), 5_000),
         (np.zeros(300), None),  # one row of 300 columns, or 300 rows of one: its reader knows
+        ([1.0] * 300, None),
+        (["a text"] * 300, None),
         ([[1.0, 2.0]] * 300, 300),
     ],
 )

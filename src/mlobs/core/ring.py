@@ -135,8 +135,8 @@ class Ring:
         """The `Left` of what is no array; None where its reader has to see how many rows it is. A table's is remembered."""
         rows = sane(kind_of(type(value)).shape(value)[0])
         shape = getattr(value, "shape", _NO_SHAPE)
-        # of one dimension it may be one row or many: its reader knows
-        if rows <= 1 and len(shape) <= 1:
+        # of one dimension it may be one row or many, as may a list of texts: its reader knows
+        if rows <= 1 and (len(shape) <= 1 or isinstance(value, (list, tuple))):
             return None
         left = self._left(rows)
         if shape is not _NO_SHAPE and isinstance(shape, tuple) and len(shape) > 1:
