@@ -30,6 +30,7 @@ TRAINING = pd.DataFrame(
 NUMBERS = ["age", "income", "children"]
 PROFILE = mlobs.Profile.build(TRAINING, outputs=RNG.random(5000))
 MATRIX = mlobs.Profile.build(TRAINING[NUMBERS].to_numpy())
+COLUMN = mlobs.Profile.build(TRAINING[["age"]].to_numpy())
 
 
 def recount(profile: mlobs.Profile, frame: pd.DataFrame) -> dict[str, Any]:
@@ -313,6 +314,33 @@ def test_calls_are_never_dropped_where_data_is() -> None:
         assert answers >= 0
 
 
+@pytest.mark.parametrize(
+    ("value", "reference", "rows"),
+    [
+        (["a", "b", "c"], None, 3),
+        (np.ones(3), COLUMN, 3),
+        ([1.0, 2.0, 3.0], COLUMN, 3),
+        ([1.0, 2.0, 3.0], MATRIX, 1),
+        (np.ones(3), MATRIX, 1),
+        ([[1.0, 2.0, 3.0]] * 3, MATRIX, 3),
+        ({"a": [1.0, 2.0, 3.0]}, None, 3),
+    ],
+)
+def test_what_there_is_no_room_for_has_its_rows(
+    value: Any, reference: Any, rows: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whether a vector or a list of texts is one row or many says the model, there as well."""
+    monkeypatch.setattr(runtime, "wake", lambda: None)  # nobody folds but the caller, once there is no room at all
+    with capture(ring_calls=8, fold_interval=3600) as telemetry:
+        predict = mlobs.observe(model="m", reference=reference)(lambda x: None)
+        for _ in range(50):
+            predict(value)
+        assert telemetry.total("mlobs.prediction.rows") == 50 * rows
+        left = telemetry.total("mlobs.sdk.dropped", reason="ring_full")
+        assert left > 0
+        assert left % rows == 0
+
+
 TEXTS: dict[str, Any] = {
     "a text": lambda text: text,
     "bytes": lambda text: text.encode(),
@@ -408,6 +436,16 @@ def test_too_many_operations_of_a_model_are_one(telemetry: Telemetry) -> None:
     assert telemetry.total("mlobs.prediction.duration", model_operation="_OTHER") == 6
     assert telemetry.total("mlobs.prediction.duration") == 206
     assert telemetry.total("mlobs.sdk.dropped", reason="operation_limit") == 6
+
+
+def test_a_window_that_is_configured_later_is_that_of_later_models() -> None:
+    """Models observed before have none of its length, and are left out where it is asked for."""
+    with capture(windows=(3600.0,)):
+        mlobs.observe(model="before", reference=MATRIX)(lambda x: 0.5)(np.ones((1, 3)))
+        runtime._settings = runtime.settings.changed(windows=(60.0,))
+        mlobs.observe(model="after", reference=MATRIX)(lambda x: 0.5)(np.ones((1, 3)))
+        assert set(mlobs.drift(window=60.0)) == {"after"}
+        assert set(mlobs.drift()) == {"before", "after"}
 
 
 def test_the_window_forgets_and_the_total_does_not() -> None:

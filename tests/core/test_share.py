@@ -91,6 +91,8 @@ def test_a_sample_takes_no_side(period: int, part: float) -> None:
         (np.zeros((1, 300)), 1),
         (np.zeros(5_000), 5_000),
         (np.zeros(300), None),  # one row of 300 columns, or 300 rows of one: its reader knows
+        ([1.0] * 300, None),
+        (["a text"] * 300, None),
         ([[1.0, 2.0]] * 300, 300),
     ],
 )
@@ -126,6 +128,27 @@ def test_shapes_that_were_met_are_counted_alike(make: Callable[[Any], Any]) -> N
     for rows, columns in [(300, 2), (2, 300), (300, 2), *((rows, 300) for rows in range(1, 200)), (2, 300)]:
         assert ring.sample(make(np.zeros((rows, columns)))) == Left("sampled", rows)
     assert not isinstance(ring.sample(np.zeros(300).view(Shaped)), Left)
+
+
+@pytest.mark.parametrize(
+    ("value", "rows"),
+    [
+        ([[1.0, 2.0]] * 300, 300),
+        ([{"a": 1.0, "b": 2.0}] * 300, 300),
+        ([(1.0, 2.0)] * 300, 300),
+        (tuple([1.0, 2.0] for _ in range(300)), 300),
+        ({"a": [1.0] * 300, "b": [2.0] * 300}, 300),
+        ({f"k{number}": 1.0 for number in range(300)}, 1),
+        (np.ones((300, 2)), 300),
+        (np.ones((300, 2), np.float32).tolist(), 300),
+        (pd.DataFrame(np.ones((300, 2))), 300),
+    ],
+)
+def test_whatever_is_left_out_has_its_rows(value: Any, rows: int) -> None:
+    """The first of a kind, and all that come after it; also where it has no shape."""
+    ring = Ring(10**6, 2**40, lambda: None)
+    ring.read(0.0)
+    assert [ring.sample(value) for _ in range(3)] == [Left("sampled", rows)] * 3
 
 
 def flood(telemetry: Telemetry, seconds: int, calls: int) -> np.ndarray[Any, Any]:

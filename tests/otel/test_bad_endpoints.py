@@ -5,6 +5,7 @@ tests/workers/test_collector.py has the endpoints that answer, with whatever; he
 
 from __future__ import annotations
 
+import gc
 import os
 import socket
 import struct
@@ -12,6 +13,7 @@ import subprocess
 import sys
 import threading
 import time
+import weakref
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 
@@ -216,3 +218,22 @@ for calls in (1, 3, 2):  # with the first one the exporter is loaded
         assert len(sink.spans) == arrived
     [line] = [line for line in told.splitlines() if "cannot send its spans" in line]
     assert said in line
+
+
+def test_a_request_that_fails_leaves_nothing_to_the_garbage_collector() -> None:
+    """Where that is off, or comes late, all that was collected for each export would stay while a receiver is away."""
+
+    class Collected:
+        pass
+
+    def export() -> weakref.ref[Collected]:
+        collected = Collected()
+        assert not Http(Endpoint.of({}, "metrics", base="http://127.0.0.1:9")).post(b"", 5).delivered
+        return weakref.ref(collected)
+
+    gc.collect()
+    gc.disable()
+    try:
+        assert export()() is None
+    finally:
+        gc.enable()

@@ -80,19 +80,20 @@ def crowded(monitor: Monitor, tracing: Tracing, kept: object, given: object) -> 
         if overfull:
             tracing.fold()
         elif full:
-            return _left_out(kept), _left_out(given)
+            return _left_out(kept, monitor.features), _left_out(given, len(monitor.model.outputs.reference))
     except Exception as error:  # noqa: BLE001 - ours
         monitor.guard.error("ring", error)
     return kept, given
 
 
-def _left_out(kept: object) -> object:
+def _left_out(kept: object, features: int | None) -> object:
+    """Stands for what there is no room for, with as many rows as its reader would have found."""
     if type(kept) is Left:
         return kept
     try:
         if type(kept) is Part:
             return Left("ring_full", kept.rows)
-        return Left("ring_full", sane(kind_of(type(kept)).shape(kept)[0]))
+        return Left("ring_full", sane(kind_of(type(kept)).rows([kept], features)[0]))
     except Exception:  # noqa: BLE001 - it only had to be counted
         return _FULL
 

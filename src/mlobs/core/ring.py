@@ -28,6 +28,7 @@ _CALL_SHARE: Final = 4
 # traffic is a multiple.
 _ALL: Final = 2**32
 _TABLE: Final = 2  # dimensions
+_NO_SHAPE: Final = (1, 1)  # of lists, say: their reader tells rows from columns
 _GOLDEN: Final = 0x9E3779B1
 _LEFTS: Final = 64  # numbers of rows, and shapes of a type, whose `Left` is remembered
 _TYPES: Final = 16  # whose shapes are
@@ -142,12 +143,12 @@ class Ring:
     def _shaped(self, value: Any) -> Left | None:  # noqa: ANN401 - any container
         """The `Left` of what is no array; None where its reader has to see how many rows it is. A table's is remembered."""
         rows = sane(kind_of(type(value)).shape(value)[0])
-        shape = getattr(value, "shape", (1, 1))
-        # of one dimension it may be one row or many: its reader knows
-        if rows <= 1 and len(shape) <= 1:
+        shape = getattr(value, "shape", _NO_SHAPE)
+        # of one dimension it may be one row or many, as may a list of texts: its reader knows
+        if rows <= 1 and (len(shape) <= 1 or isinstance(value, (list, tuple))):
             return None
         left = self._left(rows)
-        if isinstance(shape, tuple) and len(shape) > 1:
+        if shape is not _NO_SHAPE and isinstance(shape, tuple) and len(shape) > 1:
             shapes = self._shapes.get(type(value)) or {}
             if len(shapes) < _LEFTS and len(self._shapes) < _TYPES:
                 self._shapes[type(value)] = {**shapes, shape: left}

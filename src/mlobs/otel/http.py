@@ -95,10 +95,7 @@ class Http:
             error.close()
             return self._refused(error)
         except Exception as error:  # noqa: BLE001 - sockets, TLS, proxies and malformed answers: none may reach the host
-            reason = getattr(error, "reason", error)
-            if isinstance(reason, ssl.SSLError):
-                self._opener = None  # files that are being replaced may be read anew while their times stay the same
-            return Answer(delivered=False, retryable=True, problem=self._unreached(reason))
+            return Answer(delivered=False, retryable=True, problem=self._unreached(error))
 
     def _current(self) -> urllib.request.OpenerDirector:
         """The opener; a new one where its files have been replaced."""
@@ -107,7 +104,11 @@ class Http:
             self._opener, self._stamp = opener(self.endpoint), stamp
         return self._opener
 
-    def _unreached(self, reason: object) -> str:
+    def _unreached(self, error: Exception) -> str:
+        """Why, in a line. A frame of its own: were the reason one of `_post`'s, it would keep that and all that was collected."""
+        reason = getattr(error, "reason", error)
+        if isinstance(reason, ssl.SSLError):
+            self._opener = None  # files that are being replaced may be read anew while their times stay the same
         through = proxy(self.endpoint.url)
         if through:
             return f"{self.endpoint.shown} cannot be reached through the proxy {through} ({reason}). {CURE}."
