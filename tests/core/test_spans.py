@@ -408,7 +408,7 @@ def test_a_block_that_suppresses_instrumentation_has_no_spans(settings: dict[str
             predict()
 
     with capture(**settings) as telemetry:
-        predict = mlobs.observe(model="m")(lambda x: 0.5)
+        predict: Any = mlobs.observe(model="m")(lambda x: 0.5)
         under: Any = nullcontext if settings else lambda: tracer.start_as_current_span("request")
         with under():
             token = context.attach(context.set_value("suppress_instrumentation", value=True))
