@@ -51,6 +51,10 @@ class Endpoint(NamedTuple):
             own = environ.get(specific + name, "").strip()
             return own or environ.get(f"OTEL_EXPORTER_OTLP_{name}", "").strip() or None
 
+        def named(name: str) -> str:
+            """The variable that says it."""
+            return specific + name if environ.get(specific + name, "").strip() else f"OTEL_EXPORTER_OTLP_{name}"
+
         own = environ.get(f"{specific}ENDPOINT", "").strip() if base is None else ""
         general = base or environ.get("OTEL_EXPORTER_OTLP_ENDPOINT", "").strip()
         if grpc:
@@ -58,20 +62,19 @@ class Endpoint(NamedTuple):
         else:
             url = own or f"{(general or 'http://localhost:4318').rstrip('/')}/v1/{signal}"
         url, who = user(url)
-        named = f"{specific}HEADERS" if environ.get(f"{specific}HEADERS", "").strip() else "OTEL_EXPORTER_OTLP_HEADERS"
-        sent = headers(get("HEADERS") or "", named, grpc=grpc)
+        sent = headers(get("HEADERS") or "", named("HEADERS"), grpc=grpc)
         if who is not None and not any(name.lower() == "authorization" for name, _ in sent):
             basic = "Basic " + base64.b64encode(who.encode("utf-8", "surrogateescape")).decode()
             sent = (*sent, ("authorization" if grpc else "Authorization", basic))
         compression = (get("COMPRESSION") or "none").lower()
         if compression not in _COMPRESSIONS:
             allowed = ", ".join(_COMPRESSIONS)
-            tell("OTEL_EXPORTER_OTLP_COMPRESSION=%r is none of %s: not compressing", compression, allowed)
+            tell("%s=%r is none of %s: not compressing", named("COMPRESSION"), compression, allowed)
             compression = "none"
         return cls(
             url=url,
             headers=sent,
-            timeout=_seconds(get("TIMEOUT")),
+            timeout=_seconds(get("TIMEOUT"), named("TIMEOUT")),
             compression=compression,
             certificate=get("CERTIFICATE"),
             client_certificate=get("CLIENT_CERTIFICATE"),
@@ -101,12 +104,14 @@ def protocol(environ: Mapping[str, str], signal: Signal) -> str:
     said = protocol_of(environ, signal)
     if said is not None:
         return said
-    own = environ.get(f"OTEL_EXPORTER_OTLP_{signal.upper()}_PROTOCOL", "").strip()
-    found = own or environ.get("OTEL_EXPORTER_OTLP_PROTOCOL", "").strip() or "http/protobuf"
-    if found not in ("grpc", "http/protobuf"):
-        tell("OTEL_EXPORTER_OTLP_PROTOCOL=%r is not grpc or http/protobuf: using http/protobuf", found)
-        return "http/protobuf"
-    return found
+    for variable in (f"OTEL_EXPORTER_OTLP_{signal.upper()}_PROTOCOL", "OTEL_EXPORTER_OTLP_PROTOCOL"):
+        found = environ.get(variable, "").strip()
+        if found in ("grpc", "http/protobuf"):
+            return found
+        if found:
+            tell("%s=%r is not grpc or http/protobuf: using http/protobuf", variable, found)
+            break
+    return "http/protobuf"
 
 
 def temporality(environ: Mapping[str, str]) -> Temporality:
@@ -118,12 +123,12 @@ def temporality(environ: Mapping[str, str]) -> Temporality:
     return "delta" if wanted in _TEMPORALITIES[1:] else "cumulative"
 
 
-def _seconds(text: str | None) -> float:
+def _seconds(text: str | None, variable: str) -> float:
     try:
         seconds = float(text) if text else 10.0
     except ValueError:
         seconds = -1.0
     if not seconds > 0:
-        tell("OTEL_EXPORTER_OTLP_TIMEOUT=%r is not a number of seconds: using 10", text)
+        tell("%s=%r is not a number of seconds: using 10", variable, text)
         return 10.0
     return seconds
