@@ -70,6 +70,7 @@ def test_the_protocol(caplog: pytest.LogCaptureFixture) -> None:
     """http/protobuf unless asked for grpc."""
     assert protocol({}, "metrics") == "http/protobuf"
     assert protocol({"OTEL_EXPORTER_OTLP_PROTOCOL": "grpc"}, "metrics") == "grpc"
+    assert protocol({"OTEL_EXPORTER_OTLP_PROTOCOL": "GRPC"}, "metrics") == "grpc"
     assert protocol({"OTEL_EXPORTER_OTLP_METRICS_PROTOCOL": "http/json"}, "metrics") == "http/protobuf"
     assert "OTEL_EXPORTER_OTLP_METRICS_PROTOCOL='http/json' is not grpc or http/protobuf" in caplog.text
 

@@ -106,8 +106,8 @@ def protocol(environ: Mapping[str, str], signal: Signal) -> str:
         return said
     for variable in (f"OTEL_EXPORTER_OTLP_{signal.upper()}_PROTOCOL", "OTEL_EXPORTER_OTLP_PROTOCOL"):
         found = environ.get(variable, "").strip()
-        if found in ("grpc", "http/protobuf"):
-            return found
+        if found.lower() in ("grpc", "http/protobuf"):
+            return found.lower()
         if found:
             tell("%s=%r is not grpc or http/protobuf: using http/protobuf", variable, found)
             break
