@@ -152,6 +152,27 @@ def test_coroutines(telemetry: Telemetry) -> None:
     assert calls(telemetry, "m", error_type="ValueError") == 1
 
 
+def test_a_coroutine_behind_a_plain_function_is_told(telemetry: Telemetry, caplog: pytest.LogCaptureFixture) -> None:
+    """As `torch.inference_mode()` makes one of an async function: what is observed is its making, and the log says so."""
+
+    def plain(function: Any) -> Any:
+        @functools.wraps(function)
+        def made(*args: Any) -> Any:
+            return function(*args)
+
+        return made
+
+    @mlobs.observe(model="m")
+    @plain
+    async def predict(x: float) -> float:
+        return x
+
+    assert asyncio.run(predict(1.0)) == 1.0
+    assert telemetry.total("mlobs.sdk.dropped", reason="unreadable") == 1
+    assert "it has not run yet" in caplog.text
+    assert "Put mlobs.observe right above the `async def`" in caplog.text
+
+
 def test_a_cancelled_coroutine_is_an_error_of_its_type(telemetry: Telemetry) -> None:
     """Cancellation passes through and leaves nothing active."""
 

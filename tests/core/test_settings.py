@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from opentelemetry.sdk.trace import TracerProvider
 
 import mlobs
 from mlobs.api import runtime
@@ -199,13 +200,14 @@ def test_secrets_in_the_environment_are_in_no_repr() -> None:
 def test_exemplars_can_be_turned_off(caplog: pytest.LogCaptureFixture) -> None:
     """By the variable that OpenTelemetry has for it; what is no word of its is told."""
     for word, told in (("", 1), ("trace_based", 1), ("always_on", 1), (" Always_Off", 0)):
-        with capture(
-            spans="always", environ=from_environment({"OTEL_METRICS_EXEMPLAR_FILTER": word}).environ
-        ) as telemetry:
-            mlobs.observe(model="m")(lambda x: 0.5)([1.0])
-            [histogram] = telemetry.histograms("mlobs.prediction.duration")
-            assert isinstance(histogram, Histogram)
-            assert len(histogram.exemplars) == told
+        environ = from_environment({"OTEL_METRICS_EXEMPLAR_FILTER": word}).environ
+        with capture(spans="always", ticket_keys=["ab" * 32], environ=environ) as telemetry:
+            with TracerProvider(shutdown_on_exit=False).get_tracer("request").start_as_current_span("request"):
+                mlobs.observe(model="m")(lambda x: 0.5)([1.0])
+                assert mlobs.outcome(mlobs.ticket(), actual=1.0)
+            found = [one for one in telemetry.collect().points if isinstance(one, Histogram) and any(one.exemplars)]
+            names = {one.instrument.name for one in found}
+            assert names == ({"mlobs.prediction.duration", "mlobs.outcome.delay"} if told else set())
             assert len(telemetry.spans) == 1
     assert "EXEMPLAR" not in caplog.text
     from_environment({"OTEL_METRICS_EXEMPLAR_FILTER": "never"})

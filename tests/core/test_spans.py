@@ -405,10 +405,10 @@ def test_a_block_that_suppresses_instrumentation_has_no_spans(settings: dict[str
         with mlobs.stage("preprocess"):
             predict(ROW)
         with pytest.raises(TypeError):
-            predict()  # type: ignore[call-arg]
+            predict()
 
     with capture(**settings) as telemetry:
-        predict = mlobs.observe(model="m")(lambda x: 0.5)
+        predict: Any = mlobs.observe(model="m")(lambda x: 0.5)
         under: Any = nullcontext if settings else lambda: tracer.start_as_current_span("request")
         with under():
             token = context.attach(context.set_value("suppress_instrumentation", value=True))

@@ -55,6 +55,8 @@ def test_headers_timeout_compression_and_certificates() -> None:
         {"OTEL_EXPORTER_OTLP_COMPRESSION": "zip"},
         {"OTEL_EXPORTER_OTLP_METRICS_TIMEOUT": "-2"},
         {"OTEL_EXPORTER_OTLP_METRICS_COMPRESSION": "zstd"},
+        {"OTEL_EXPORTER_OTLP_METRICS_TIMEOUT": "soon"},
+        {"OTEL_EXPORTER_OTLP_METRICS_COMPRESSION": "zip", "OTEL_EXPORTER_OTLP_COMPRESSION": "gzip"},
     ],
 )
 def test_a_wrong_value_is_told_and_the_default_used(environ: dict[str, str], caplog: pytest.LogCaptureFixture) -> None:
@@ -62,17 +64,17 @@ def test_a_wrong_value_is_told_and_the_default_used(environ: dict[str, str], cap
     with caplog.at_level(logging.WARNING, "mlobs"):
         endpoint = Endpoint.of(environ, "metrics")
     assert (endpoint.timeout, endpoint.compression) == (10.0, "none")
-    [(name, value)] = environ.items()
-    assert name in caplog.text
-    assert value in caplog.text
+    name, value = next(iter(environ.items()))
+    assert f"{name}={value!r}" in caplog.text
 
 
 def test_the_protocol(caplog: pytest.LogCaptureFixture) -> None:
     """http/protobuf unless asked for grpc."""
     assert protocol({}, "metrics") == "http/protobuf"
     assert protocol({"OTEL_EXPORTER_OTLP_PROTOCOL": "grpc"}, "metrics") == "grpc"
+    assert protocol({"OTEL_EXPORTER_OTLP_PROTOCOL": "GRPC"}, "metrics") == "grpc"
     assert protocol({"OTEL_EXPORTER_OTLP_METRICS_PROTOCOL": "http/json"}, "metrics") == "http/protobuf"
-    assert "OTEL_EXPORTER_OTLP_METRICS_PROTOCOL='http/json'" in caplog.text
+    assert "OTEL_EXPORTER_OTLP_METRICS_PROTOCOL='http/json' is not grpc or http/protobuf" in caplog.text
 
 
 @pytest.mark.parametrize("signal", ["metrics", "traces"])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 import decimal
+import types
 from typing import Any, Final
 
 import numpy as np
@@ -57,6 +58,12 @@ lookup.NAMED.update(
     }
 )
 
+# what a plain function answers that some decorator has made of a coroutine function
+_COROUTINE: Final = lookup.refusing(
+    "it has not run yet, and where a call answers it neither its time nor its errors are the prediction's",
+    "Put mlobs.observe right above the `async def`, beneath what makes a plain function of it",
+)
+
 lookup.TYPED.update(
     {
         np.matrix: arrays.MATRIX,
@@ -72,6 +79,7 @@ lookup.TYPED.update(
         tables.Batches: tables.BATCHES,
         tables.Rows: tables.ROWS,
         tables.Table: tables.TABLE,
+        types.CoroutineType: _COROUTINE,
         **dict.fromkeys(_SCALARS, rows.SCALAR),
     }
 )

@@ -24,6 +24,7 @@ MAKERS: Final[list[Callable[[type], Kind | None]]] = []
 _REMEMBERED: Final = 4096
 _found: dict[int, Kind] = {}
 _living: dict[int, weakref.ref[type]] = {}
+_CURE: Final = "Give the part that holds the features, of a call by observe(inputs=lambda *args, **kwargs: ...)"
 
 
 def kind_of(cls: type) -> Kind:
@@ -59,8 +60,8 @@ def _search(cls: type) -> Kind:
     return next((kind for kind in (make(cls) for make in MAKERS) if kind is not None), UNKNOWN)
 
 
-def refusing(hint: str = "") -> Kind:
-    """A kind whose every use is an error that says what is read."""
+def refusing(hint: str = "", cure: str = _CURE) -> Kind:
+    """A kind whose every use is an error that says what is read, and what to do."""
 
     def refuse(value: object, *_: object) -> Any:  # noqa: ANN401 - stands in for functions of every return type
         cls = type(value)
@@ -68,10 +69,7 @@ def refusing(hint: str = "") -> Kind:
             "it reads arrays, CPU tensors, lists, tuples, dicts, dataclasses and models, the frames and series of "
             "pandas and polars, arrow tables and sparse matrices"
         )
-        raise UnreadableError(
-            f"mlobs cannot read a {cls.__module__}.{cls.__qualname__}: {message}. "
-            "Give the part that holds the features, of a call by observe(inputs=lambda *args, **kwargs: ...)"
-        )
+        raise UnreadableError(f"mlobs cannot read a {cls.__module__}.{cls.__qualname__}: {message}. {cure}")
 
     return Kind(keep=refuse, shape=refuse, part=refuse, blocks=refuse, rows=refuse)
 

@@ -299,7 +299,7 @@ class Monitor:
             self.guard.error("span", error)
             return
         context = span.get_span_context() if span else None
-        if context is not None and context.trace_flags.sampled and self._settings.exemplars:
+        if context is not None and context.trace_flags.sampled:
             histogram, _ = self._durations_of(record.extra.failure.type if record.extra.failure else None)
             histogram.exemplify(Exemplar(record.took * 1e-9, time.time_ns(), context.trace_id, context.span_id))
 

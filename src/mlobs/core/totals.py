@@ -6,7 +6,7 @@ import time
 from typing import TYPE_CHECKING
 
 from mlobs.otel import names
-from mlobs.otel.points import NO_ATTRIBUTES, Attributes, Collected, Numbers, Points
+from mlobs.otel.points import NO_ATTRIBUTES, Attributes, Collected, Histogram, Numbers, Points
 from mlobs.resource import peak_memory
 
 if TYPE_CHECKING:
@@ -50,6 +50,8 @@ class Totals:
             except Exception as error:  # noqa: BLE001 - likewise
                 state.guard.error("collect", error)
         points.extend(self._collect_self())
+        if not state.settings.exemplars:
+            points = [one._replace(exemplars=()) if isinstance(one, Histogram) else one for one in points]
         collected = Collected(state.begun, max(state.begun, time.time_ns()), points)  # a clock may be set back
         self._series = collected.series
         return collected

@@ -112,13 +112,14 @@ def protocol(environ: Mapping[str, str], signal: Signal) -> str:
     said = protocol_of(environ, signal)
     if said is not None:
         return said
-    own = environ.get(f"OTEL_EXPORTER_OTLP_{signal.upper()}_PROTOCOL", "").strip()
-    found = own or environ.get("OTEL_EXPORTER_OTLP_PROTOCOL", "").strip() or "http/protobuf"
-    if found not in ("grpc", "http/protobuf"):
-        name = f"OTEL_EXPORTER_OTLP_{signal.upper()}_PROTOCOL" if own else "OTEL_EXPORTER_OTLP_PROTOCOL"
-        tell("%s=%r is not grpc or http/protobuf: using http/protobuf", name, found)
-        return "http/protobuf"
-    return found
+    for variable in (f"OTEL_EXPORTER_OTLP_{signal.upper()}_PROTOCOL", "OTEL_EXPORTER_OTLP_PROTOCOL"):
+        found = environ.get(variable, "").strip()
+        if found.lower() in ("grpc", "http/protobuf"):
+            return found.lower()
+        if found:
+            tell("%s=%r is not grpc or http/protobuf: using http/protobuf", variable, found)
+            break
+    return "http/protobuf"
 
 
 def temporality(environ: Mapping[str, str]) -> Temporality:
