@@ -13,7 +13,8 @@ if TYPE_CHECKING:
 
 _SOME: Final = 64  # of many values, evenly spaced, which stand for the others
 _DEEPEST: Final = 4
-_TEXT: Final = (str, bytes)
+_TEXTS: Final = frozenset(map(id, (str, bytes)))  # a class may fail where it is compared
+_PLAIN: Final[tuple[type[list[Any]], type[tuple[Any, ...]]]] = (list, tuple)
 
 
 def weight(kept: Sequence[Any], depth: int = 0) -> int:
@@ -31,18 +32,16 @@ def weight(kept: Sequence[Any], depth: int = 0) -> int:
 
 def _of(one: Any, depth: int) -> int:  # noqa: ANN401 - whatever was kept
     cls = type(one)
-    if cls in _TEXT:
+    if id(cls) in _TEXTS:
         return sys.getsizeof(one)
-    if issubclass(cls, (list, tuple)):
-        return weight(one, depth + 1)
+    for plain in _PLAIN:
+        if issubclass(cls, plain):
+            return weight(plain.__getitem__(one, slice(None)), depth + 1)
     if cls is dict:
         return weight(list(one.values()), depth + 1)
     if cls is np.ndarray:
         return weight(one.ravel().tolist(), depth + 1) if one.dtype.kind == "O" else 0
-    if cls.__module__.partition(".")[0] == "pandas" and cls.__name__ == "DataFrame":
-        with suppress(Exception):  # of an object in a cell
+    with suppress(Exception):  # of a class whose class is somebody's, of an object in a cell
+        if cls.__module__.partition(".")[0] == "pandas" and cls.__name__ == "DataFrame":
             return int(one.memory_usage(deep=True).sum())
     return 0
-
-
-_TEXTS: Final = frozenset(map(id, _TEXT))
