@@ -57,11 +57,18 @@ def _sendable(made: Resource) -> Resource:
 
 
 def _plain(value: Any) -> Any:  # noqa: ANN401 - a text, a number, or several
-    if isinstance(value, int) and not -(2**63) <= value < 2**63:
+    if _is_long(value):
         return str(value)
     if isinstance(value, str):
         return sendable(value, sys.maxsize)
-    return tuple(map(_plain, value)) if isinstance(value, (list, tuple)) else value
+    if isinstance(value, (list, tuple)):
+        several = map(str, value) if any(map(_is_long, value)) else value  # they are of one type
+        return tuple(map(_plain, several))
+    return value
+
+
+def _is_long(value: object) -> bool:
+    return isinstance(value, int) and not -(2**63) <= value < 2**63
 
 
 def _made_here(instance: str) -> bool:
