@@ -7,7 +7,7 @@ import inspect
 import os
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any, TypeVar, cast
+from typing import TYPE_CHECKING, Any, TypeVar, cast, overload
 
 from mlobs.core import again
 from mlobs.core.calls import wrap
@@ -49,6 +49,11 @@ if hasattr(os, "register_at_fork"):
     )
 
 
+@overload
+def observe(function: F, /) -> F: ...
+
+
+@overload
 def observe(
     *,
     model: str | None = None,
@@ -58,11 +63,25 @@ def observe(
     inputs: Inputs = None,
     capture: Sequence[str] = (),
     operation: str | None = None,
-) -> Callable[[F], F]:
+) -> Callable[[F], F]: ...
+
+
+def observe(
+    function: Callable[..., Any] | None = None,
+    /,
+    *,
+    model: str | None = None,
+    version: str | None = None,
+    reference: Reference = None,
+    variant: str | None = None,
+    inputs: Inputs = None,
+    capture: Sequence[str] = (),
+    operation: str | None = None,
+) -> Any:
     """Observe every call of a function: how long, how many rows, which errors, and what its inputs look like.
 
-    Decorates functions, methods, coroutines, generators and asynchronous generators; ``mlobs.observe(...)(f)`` does
-    the same to a function that is someone else's. Results and exceptions pass through untouched, and nothing mlobs
+    Decorates functions, methods, coroutines, generators and asynchronous generators, with or without arguments;
+    ``mlobs.observe(...)(f)`` does the same to a function that is someone else's. Results and exceptions pass through untouched, and nothing mlobs
     does can raise into a call.
 
     model
@@ -92,7 +111,9 @@ def observe(
             return cast("F", type(function)(decorate(function.__func__)))
         if not callable(function):
             message = f"mlobs.observe decorates functions, and this is a {type(function).__name__}."
-            if hasattr(type(function), "__get__"):  # a property, say
+            if isinstance(function, str):
+                message += f" Name the model by keyword: mlobs.observe(model={quoted(function)})."
+            elif hasattr(type(function), "__get__"):  # a property, say
                 message += " Put it beneath: decorate the function that it is made of."
             raise ConfigurationError(message)
         if isinstance(function, type):
@@ -113,7 +134,7 @@ def observe(
         where = locate(function, named)._replace(capture=captured)
         return cast("F", wrap(function, monitor, runtime.tracing, where))
 
-    return decorate
+    return decorate if function is None else decorate(function)
 
 
 def register(
@@ -217,8 +238,8 @@ def configure(
     """Set what the environment's ``OTEL_*`` variables do not say, or say it otherwise. Optional; call it at the start.
 
     Each call begins anew from the environment. Times are seconds, sizes bytes; docs/configuration.md has the list.
-    Functions decorated earlier follow; ``duration_bounds`` only those that have not been called. Raises ConfigurationError for a value that cannot hold, MissingDependencyError for a
-    ``join_store`` on Redis without its package.
+    Functions decorated earlier follow; ``duration_bounds`` only those that have not been called. Raises ConfigurationError
+    for a value that cannot hold, MissingDependencyError for a ``join_store`` on Redis without its package.
     """
     given = {key: value for key, value in locals().items() if value is not None}
     if ticket_keys is not None:

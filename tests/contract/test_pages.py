@@ -43,7 +43,11 @@ def test_every_argument_of_configure_has_its_row() -> None:
 def test_every_argument_is_explained(page: str, section: str, function: Callable[..., object]) -> None:
     """What `observe`, `Profile.build` and `objective` may be told is in the table of their section."""
     rows = "".join(re.findall(r"^\|.*$", page.partition(section)[2].partition("\n## ")[0], re.MULTILINE))
-    asked = set(inspect.signature(function).parameters) - {"data", "clock"}  # what every example gives; for tests
+    asked = set(inspect.signature(function).parameters) - {
+        "data",
+        "function",
+        "clock",
+    }  # what every example gives; for tests
     assert {name for name in asked if f"`{name}`" not in rows} == set()
 
 
@@ -57,7 +61,7 @@ def test_every_variable_is_listed() -> None:
     """Each OTEL_* variable that the sources name whole is on the page, and each there is read or built by them."""
     named = set(re.findall(r"\bOTEL_[A-Z_]+[A-Z]\b", SOURCES))
     shown = set(re.findall(r"\bOTEL_[A-Z_]+[A-Z]\b", CONFIGURATION))
-    unread = {"OTEL_METRICS_EXEMPLAR_FILTER", "OTEL_EXPORTER_OTLP_METRICS_DEFAULT_HISTOGRAM_AGGREGATION"}
+    unread = {"OTEL_EXPORTER_OTLP_METRICS_DEFAULT_HISTOGRAM_AGGREGATION"}
     of_the_sdk = {"OTEL_SERVICE_NAME", "OTEL_RESOURCE_ATTRIBUTES", "OTEL_TRACES_SAMPLER", "OTEL_TRACES_SAMPLER_ARG"}
     pieces = {f"OTEL_EXPORTER_OTLP_{piece}" for piece in re.findall(r'get\("([A-Z_]+)"\)', SOURCES)}
     signals = {f"OTEL_EXPORTER_OTLP_{signal}_ENDPOINT" for signal in ("METRICS", "TRACES")}

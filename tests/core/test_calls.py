@@ -499,6 +499,35 @@ def test_a_class_is_refused_with_the_cure(telemetry: Telemetry) -> None:
         mlobs.observe()(dict)
 
 
+def test_without_arguments(telemetry: Telemetry) -> None:
+    """`@mlobs.observe` alone, of functions and of methods of every kind."""
+
+    @mlobs.observe
+    def alone(x: float) -> float:
+        return 0.5
+
+    class Model:
+        @mlobs.observe
+        def predict(self, x: float) -> float:
+            return x
+
+        @mlobs.observe
+        @staticmethod
+        def score(x: float) -> float:
+            return x
+
+    assert (alone(1.0), Model().predict(2.0), Model.score(3.0)) == (0.5, 2.0, 3.0)
+    assert calls(telemetry, "alone") == 1
+    assert calls(telemetry, "Model") == 2
+
+
+def test_a_name_is_given_by_keyword() -> None:
+    """A text in the place of the function is the model's name, most likely."""
+    observe: Any = mlobs.observe
+    with pytest.raises(mlobs.ConfigurationError, match=r"a str\. .*mlobs\.observe\(model='churn'\)"):
+        observe("churn")
+
+
 @pytest.mark.parametrize("made", [property, functools.cached_property, functools.partialmethod])
 def test_what_is_made_of_a_function_is_refused_with_the_cure(telemetry: Telemetry, made: Any) -> None:
     """There is nothing to call yet; the message says where the decorator goes."""

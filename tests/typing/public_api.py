@@ -41,6 +41,12 @@ async def async_generator(row: Row) -> AsyncIterator[float]:
     yield row["age"]
 
 
+@mlobs.observe
+def bare(row: Row) -> float:
+    """Without arguments, too."""
+    return row["age"]
+
+
 class Model:
     """Has observed methods."""
 
@@ -53,6 +59,7 @@ class Model:
 async def calls() -> None:
     """An observed function has the type that it had."""
     assert_type(plain({"age": 1.0}, scale=2.0), float)
+    assert_type(bare({"age": 1.0}), float)
     assert_type(await coroutine({"age": 1.0}), float)
     assert_type(generator({"age": 1.0}), Iterator[float])
     assert_type(async_generator({"age": 1.0}), AsyncIterator[float])
@@ -72,8 +79,8 @@ def verbs() -> None:
     mlobs.configure(spans="sometimes")  # type: ignore[arg-type]
     mlobs.configure(nonsense=1)  # type: ignore[call-arg]
     mlobs.flush(1.0)  # type: ignore[call-arg]
-    mlobs.observe("model")  # type: ignore[call-arg]
-    mlobs.observe(model=1)  # type: ignore[arg-type]
+    mlobs.observe("model")  # type: ignore[call-overload]
+    mlobs.observe(model=1)  # type: ignore[call-overload]
 
 
 def drift(found: mlobs.Drift) -> None:
