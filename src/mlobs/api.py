@@ -271,8 +271,7 @@ def drift(*, window: float | None = None) -> dict[str, dict[str, Drift]]:
 
     By model name (``name:version:variant`` where one name has several), then by feature; an output that is called
     like an input is ``output:<name>``. ``window`` is one of the configured lengths in seconds; None is everything
-    since the start, and leaves out models that were observed before it was configured. Raises ConfigurationError for a window
-    that is not configured.
+    since the start. Raises ConfigurationError for a window that is not configured.
     """
     runtime.folder.fold()
     found: dict[str, dict[str, Drift]] = {}
@@ -282,8 +281,6 @@ def drift(*, window: float | None = None) -> dict[str, dict[str, Drift]]:
         models = [model for model in runtime.models.values() if model.profile is not None]
         shared = [model.identity.name for model in models]
         for model in models:
-            if window is not None and all(rotating.span != window for rotating in model.windows):
-                continue
             name, version, variant = model.identity
             key = name if shared.count(name) == 1 else f"{name}:{version}:{variant}"
             features = found[key] = {}

@@ -438,16 +438,6 @@ def test_too_many_operations_of_a_model_are_one(telemetry: Telemetry) -> None:
     assert telemetry.total("mlobs.sdk.dropped", reason="operation_limit") == 6
 
 
-def test_a_window_that_is_configured_later_is_that_of_later_models() -> None:
-    """Models observed before have none of its length, and are left out where it is asked for."""
-    with capture(windows=(3600.0,)):
-        mlobs.observe(model="before", reference=MATRIX)(lambda x: 0.5)(np.ones((1, 3)))
-        runtime._settings = runtime.settings.changed(windows=(60.0,))
-        mlobs.observe(model="after", reference=MATRIX)(lambda x: 0.5)(np.ones((1, 3)))
-        assert set(mlobs.drift(window=60.0)) == {"after"}
-        assert set(mlobs.drift()) == {"before", "after"}
-
-
 def test_the_window_forgets_and_the_total_does_not() -> None:
     """Drift over a window is of its rows only."""
     with capture(windows=(60.0, 600.0)) as telemetry:
