@@ -20,6 +20,7 @@ _MODULES: Final = (
     "opentelemetry.instrumentation.environment_variables",
 )
 _READ: Final = (
+    "OTEL_CONFIG_FILE",  # the doctor says what becomes of it; old SDKs do not know it
     "OTEL_EXPORTER_PROMETHEUS_HOST",
     "OTEL_EXPORTER_PROMETHEUS_PORT",
     "OTEL_PYTHON_EXPORTER_OTLP_GRPC_CREDENTIAL_PROVIDER",
