@@ -356,6 +356,20 @@ TEXTS: dict[str, Any] = {
 }
 
 
+def test_the_first_texts_are_soon_looked_at(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody knows yet how long they are; nor when what is decorated already is configured."""
+    woken: list[int] = []
+    with capture() as telemetry:
+        predict = mlobs.observe(model="m")(lambda x: 0.5)
+        (monitor,) = runtime.monitors.values()
+        monitor.ring.resize(1000, 2**17)
+        monkeypatch.setattr(monitor.ring, "_wake", lambda: woken.append(monitor.ring.waiting))
+        for _ in range(20):
+            predict("a text")
+        assert 0 < woken[0] <= 16
+        assert telemetry.total("mlobs.prediction.duration") == 20
+
+
 @pytest.mark.parametrize("kind", TEXTS)
 @pytest.mark.parametrize("spans", ["never", "always"])
 def test_texts_take_the_room_that_they_have(kind: str, spans: Any, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -95,11 +95,6 @@ class Ring:
         self.gpu: list[float] = []  # seconds
         self.polled: list[Callable[[], float | None]] = []  # each says its seconds once the GPU is done
         self.rare: list[Any] = []
-        self._calls = calls
-        self._limit = min(calls, _AT_FIRST)
-        self.brim = max(1, min(_FIRST, self._limit // 2))
-        self._size = size
-        self._most = size // _CALL_SHARE
         self._used = 0
         self._text = [0, 0]  # bytes of it in each input, in each answer
         self._read = _ALL  # of as many calls how many are read
@@ -108,6 +103,8 @@ class Ring:
         self._shapes: dict[type, dict[Any, Left]] = {}
         self._lock = threading.RLock()  # a signal handler may predict while its own thread is in here
         self._wake = wake
+        self._calls = self._size = 0
+        self.resize(calls, size)
 
     def resize(self, calls: int, size: int) -> None:
         """So many calls may wait from now on, and so many bytes of large values."""
@@ -116,7 +113,7 @@ class Ring:
         with self._lock:
             self._calls, self._size, self._most = calls, size, size // _CALL_SHARE
             self._limit = min(calls, _AT_FIRST)
-            self.brim = max(1, self._limit // 2)
+            self.brim = max(1, min(_FIRST, self._limit // 2))
 
     @property
     def waiting(self) -> int:
