@@ -268,18 +268,19 @@ def test_threads_that_cannot_be_started_are_started_later(sink: Sink) -> None:
     assert sink.calls() == 6
 
 
+REFUSED = """
+start = threading.Thread.start
+def refuse(thread):
+    if thread.name.startswith("mlobs"):
+        raise RuntimeError("can't start new thread")
+    start(thread)
+threading.Thread.start = refuse
+"""
+
+
 def test_what_no_thread_could_send_is_sent_at_the_end(sink: Sink) -> None:
     """Where threads can never be started, the end of the process sends everything by itself."""
-    script = """
-    start = threading.Thread.start
-    def refuse(thread):
-        if thread.name.startswith("mlobs"):
-            raise RuntimeError("can't start new thread")
-        start(thread)
-    threading.Thread.start = refuse
-    work(3)
-    """
-    done = run(script, sink)
+    done = run(REFUSED + "work(3)", sink)
     assert done.returncode == 0
     assert done.stderr.count("\n") == 1
     assert sink.calls() == 3
@@ -289,12 +290,6 @@ def test_failed_calls_are_bounded_where_no_thread_can_be_started(sink: Sink) -> 
     """The caller folds them, as it folds those that end well: none is lost, and they do not fill the memory."""
     script = """
     from mlobs.api import runtime
-    start = threading.Thread.start
-    def refuse(thread):
-        if thread.name.startswith("mlobs"):
-            raise RuntimeError("can't start new thread")
-        start(thread)
-    threading.Thread.start = refuse
     mlobs.configure(ring_calls=10, spans="never")
     failing = mlobs.observe(model="f")(lambda x: x[0])
     most = 0
@@ -306,7 +301,7 @@ def test_failed_calls_are_bounded_where_no_thread_can_be_started(sink: Sink) -> 
         most = max(most, runtime.monitors[next(key for key in runtime.monitors if key[0].name == "f")].ring.waiting)
     print(most)
     """
-    done = run(script, sink)
+    done = run(REFUSED + textwrap.dedent(script), sink)
     assert (done.returncode, done.stdout) == (0, "80\n"), done.stderr
     assert sink.calls() == 1000
 

@@ -319,8 +319,8 @@ class Outcomes:
     def collect(self) -> Iterator[Points]:
         """Everything that is known of outcomes, and of those that wait for the join store unless that fails: an export does not wait for it."""
         joins = self._joins
-        if joins is not None and not joins.fails:
-            joins.work(self._wall())
+        if joins is None or not joins.fails:
+            self.settle()
         yield from self._lock.do(self._points) or []
 
     def _points(self) -> list[Points]:

@@ -97,9 +97,8 @@ class State(ABC):
 
     def _follow(self, settings: Settings) -> None:
         """Take new settings for what is observed already, all at once for who counts or asks."""
-        amid = (
-            self.counts_here
-        )  # a signal handler configures amid a fold, which holds a histogram that it is about to fill
+        # a signal handler configures amid a fold, which holds a histogram that it is about to fill
+        amid = self.counts_here
         with self.counting:
             self._settings = settings
             now = self.clock()
